@@ -1,0 +1,96 @@
+"""Checkpoints: tensors and plain values only, read without unpickling objects.
+
+A checkpoint carries all that prediction needs: the weights, the configuration and the preprocessing they were trained
+with. What only training needs (optimiser, history) stands in the same file under its own keys.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from gwunet.errors import ModelError, SchemaError
+from gwunet.jsonio import from_json, replacing, to_json
+from gwunet.plans import Configuration, Preprocessing
+
+SCHEMA_VERSION = 1
+LATEST, BEST, FINAL = "checkpoint_latest.pt", "checkpoint_best.pt", "checkpoint_final.pt"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A trained, or half trained, network."""
+
+    dataset: str
+    trainer: str
+    configuration: Configuration
+    preprocessing: Preprocessing
+    weights: dict[str, Any]
+    """The network's state dict."""
+    epoch: int
+    """Epochs done."""
+    training: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """What training needs to go on; empty in the final and best checkpoints."""
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all."""
+    import torch
+
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": checkpoint.dataset,
+        "trainer": checkpoint.trainer,
+        "configuration": to_json(checkpoint.configuration),
+        "preprocessing": to_json(checkpoint.preprocessing),
+        "weights": checkpoint.weights,
+        "epoch": checkpoint.epoch,
+        "training": checkpoint.training,
+    }
+    with replacing(path) as partial:
+        torch.save(content, partial)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        ModelError: the file is missing, damaged, or not a checkpoint of this version.
+    """
+    import torch
+
+    if not path.is_file():
+        raise ModelError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # torch raises half a dozen types for a damaged file
+        reason = str(problem).split("\n")[0]
+        raise ModelError(f"{path}: not a readable checkpoint ({type(problem).__name__}: {reason})") from problem
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        raise ModelError(f"{path}: not a gwunet checkpoint of schema version {SCHEMA_VERSION}")
+    try:
+        return Checkpoint(
+            dataset=content["dataset"],
+            trainer=content["trainer"],
+            configuration=from_json(Configuration, content["configuration"], str(path)),
+            preprocessing=from_json(Preprocessing, content["preprocessing"], str(path)),
+            weights=content["weights"],
+            epoch=content["epoch"],
+            training=content["training"],
+        )
+    except KeyError as problem:
+        raise ModelError(f"{path}: the key {problem} is missing from the checkpoint") from problem
+    except SchemaError as problem:
+        raise ModelError(str(problem)) from problem
+
+
+def load_weights(network: Any, checkpoint: Checkpoint, where: Path) -> None:
+    """Copy a checkpoint's weights into a network.
+
+    Raises:
+        ModelError: names or shapes differ; the message names the first.
+    """
+    try:
+        network.load_state_dict(checkpoint.weights)
+    except RuntimeError as problem:
+        lines = str(problem).strip().split("\n")
+        raise ModelError(f"{where}: the weights do not fit the network: {' '.join(lines[1:2]).strip()}") from problem

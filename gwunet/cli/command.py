@@ -1,0 +1,71 @@
+"""What all commands share: flags, logging, and errors turned into messages and exit statuses."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+
+from gwunet.errors import GwunetError, UsageError
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows every default but None, which stands for "not given" and is explained in the flag's own words."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None or action.required else super()._get_help_string(action)
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """A parser whose ``--help`` shows every default."""
+    return argparse.ArgumentParser(description=description, formatter_class=_DefaultsFormatter, allow_abbrev=False)
+
+
+def add_workspace_flag(parser: argparse.ArgumentParser) -> None:
+    """``--workspace``: the folder with raw/, preprocessed/ and results/."""
+    parser.add_argument(
+        "--workspace",
+        metavar="FOLDER",
+        help="folder with raw/, preprocessed/ and results/; without it $GWUNET_WORKSPACE, then ./gwunet_workspace",
+    )
+
+
+def add_device_flag(parser: argparse.ArgumentParser) -> None:
+    """``--device``: where the network runs."""
+    parser.add_argument("--device", default="auto", help="auto (the GPU where there is one), cpu, cuda or cuda:N")
+
+
+def run(
+    command: Callable[[argparse.Namespace], int | None],
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse ``argv``, run ``command`` and return the exit status.
+
+    Log records of gwunet go to standard error. A ``UsageError`` gives status 2, any other ``GwunetError`` 1, both
+    with their message alone; anything else is a defect and keeps its traceback.
+    """
+    arguments = parser.parse_args(argv)
+    _log_to_stderr()
+    try:
+        return command(arguments) or DONE
+    except UsageError as problem:
+        print(f"{parser.prog}: {problem}", file=sys.stderr)
+        return WRONG_USE
+    except GwunetError as problem:
+        print(f"{parser.prog}: {problem}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _log_to_stderr() -> None:
+    logger = logging.getLogger("gwunet")
+    if not logger.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False

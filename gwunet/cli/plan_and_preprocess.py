@@ -1,0 +1,73 @@
+"""gw_plan_and_preprocess: verify, measure, plan, preprocess."""
+
+import argparse
+import textwrap
+from typing import TYPE_CHECKING
+
+from gwunet.cli.command import add_workspace_flag, make_parser, run
+from gwunet.cli.progress import bar
+
+if TYPE_CHECKING:
+    from gwunet.plans import Plans
+
+REASON_WIDTH = 72
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
+    parser = make_parser("Verify datasets, measure them, decide how to train on them, and preprocess their frames.")
+    parser.add_argument("-d", dest="datasets", nargs="+", required=True, metavar="DATASET", help="ids or folder names")
+    parser.add_argument("-c", dest="configurations", nargs="+", metavar="NAME", help="configurations; without it all")
+    parser.add_argument("-pl", dest="planner", metavar="PLANNER", help="a planner in place of the configuration's own")
+    parser.add_argument("--target_device", default="auto", help="auto (this machine), cpu or cuda")
+    parser.add_argument("--memory_gb", type=float, metavar="GIB", help="of a training step; without it this machine's")
+    parser.add_argument("-np", dest="processes", type=int, metavar="N", help="processes; without it one for each core")
+    parser.add_argument("--clean", action="store_true", help="forget earlier fingerprint, folds and plans")
+    parser.add_argument("--no_preprocess", action="store_true", help="stop after planning")
+    add_workspace_flag(parser)
+    return run(_command, parser, argv)
+
+
+def _command(arguments: argparse.Namespace) -> int:
+    from gwunet.device import available_cores
+    from gwunet.errors import UsageError
+    from gwunet.planning import plan_dataset, preprocess_dataset, target_machine
+    from gwunet.workspace import Workspace
+
+    workspace = Workspace.find(arguments.workspace)
+    if arguments.processes is not None and arguments.processes < 1:
+        raise UsageError(f"-np {arguments.processes}: must be at least 1")
+    processes = arguments.processes or available_cores()
+    target = target_machine(arguments.target_device, arguments.memory_gb)
+    for dataset in arguments.datasets:
+        plans = plan_dataset(
+            dataset,
+            workspace=workspace,
+            configurations=arguments.configurations,
+            planner=arguments.planner,
+            target=target,
+            processes=processes,
+            clean=arguments.clean,
+            progress=bar,
+        )
+        print_plans(plans)
+        if not arguments.no_preprocess:
+            preprocess_dataset(dataset, workspace=workspace, threads=processes, progress=bar)
+            print(f"{plans.dataset}: preprocessed; next: gw_train {plans.dataset} 0")
+    return 0
+
+
+def print_plans(plans: "Plans") -> None:
+    """Every decision of every configuration with its reason, as a table."""
+    for configuration in plans.configurations.values():
+        target = configuration.target
+        print(f"\n{plans.dataset}, {configuration.name} for {target.device} with {target.memory_gb:g} GiB")
+        for decision in configuration.decisions:
+            value, *more = textwrap.wrap(decision.value, 40) or [""]
+            reasons = textwrap.wrap(decision.reason, REASON_WIDTH)
+            for index in range(max(1 + len(more), len(reasons))):
+                left = decision.what if index == 0 else ""
+                middle = [value, *more][index] if index <= len(more) else ""
+                right = reasons[index] if index < len(reasons) else ""
+                print(f"  {left:<26} {middle:<41} {right}".rstrip())
+    print()

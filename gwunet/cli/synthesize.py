@@ -1,0 +1,79 @@
+"""``gw_synthesize``: a dataset of simulated fluoroscopy in raw/."""
+
+import argparse
+import re
+from pathlib import Path
+
+from gwunet.cli.command import add_workspace_flag, make_parser, run
+from gwunet.errors import DatasetError, UsageError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    parser = make_parser(
+        "Simulate fluoroscopy sequences with guidewires, as a dataset in raw/. The true centrelines and tips are in "
+        "centrelines.json beside the masks. The same options give the same files."
+    )
+    parser.add_argument("dataset", metavar="DATASET", help="folder name, as Dataset900_Simulated, or an id, as 900")
+    parser.add_argument("--patients", type=int, default=10, help="number of patients, those for testing included")
+    parser.add_argument("--sequences", type=int, default=2, help="sequences of each patient")
+    parser.add_argument("--frames", type=int, default=8, help="frames of each sequence")
+    parser.add_argument("--size", type=int, default=512, help="height and width of the frames in pixels")
+    parser.add_argument("--wires", default="mixed", help="guidewires in a sequence: 1, 2 (they cross) or mixed")
+    parser.add_argument("--seed", type=int, default=0, help="everything random follows from it")
+    parser.add_argument(
+        "--test_patients", type=int, help="patients in imagesTs, never in training; without it a fifth of the patients"
+    )
+    parser.add_argument("-np", "--processes", type=int, default=1, help="sequences simulated at the same time")
+    parser.add_argument("--overwrite", action="store_true", help="replace the dataset if it exists")
+    add_workspace_flag(parser)
+    return run(_synthesize, parser, argv)
+
+
+def _synthesize(arguments: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from gwunet.synthetic import synthesize_dataset
+    from gwunet.workspace import Workspace
+
+    if arguments.wires not in ("1", "2", "mixed"):
+        raise UsageError(f"--wires: found {arguments.wires!r}, wanted 1, 2 or mixed")
+    folder = dataset_folder(Workspace.find(arguments.workspace).raw, arguments.dataset)
+    with tqdm(desc=folder.name, unit="frame") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        synthesize_dataset(
+            folder,
+            patients=arguments.patients,
+            sequences=arguments.sequences,
+            frames=arguments.frames,
+            size=arguments.size,
+            wires="mixed" if arguments.wires == "mixed" else 1 if arguments.wires == "1" else 2,
+            seed=arguments.seed,
+            test_patients=arguments.test_patients,
+            overwrite=arguments.overwrite,
+            processes=arguments.processes,
+            progress=progress,
+        )
+    print(folder)
+
+
+def dataset_folder(raw: Path, identifier: str) -> Path:
+    """The folder of the dataset to be made: ``900`` is ``Dataset900_Simulated``.
+
+    Raises:
+        UsageError: the identifier is neither an id nor a dataset's folder name.
+        DatasetError: another dataset has the same id.
+    """
+    matched = re.fullmatch(r"(?P<id>\d{1,4})|Dataset(?P<named>\d{3,})_\w[\w.-]*", identifier, re.ASCII)
+    if matched is None:
+        raise UsageError(f"DATASET: found {identifier!r}, wanted an id as 900 or a name as Dataset900_Simulated")
+    number = int(matched["id"] or matched["named"])
+    folder = raw / (identifier if matched["named"] else f"Dataset{number:03d}_Simulated")
+    others = [other.name for other in sorted(raw.glob(f"Dataset{number:03d}_*")) if other != folder]
+    if others:
+        raise DatasetError(f"{raw}: id {number} is taken by {', '.join(others)}; choose another id than {identifier}'s")
+    return folder

@@ -1,0 +1,71 @@
+"""gw_train: train and validate folds."""
+
+import argparse
+
+from gwunet.cli.command import add_device_flag, add_workspace_flag, make_parser, run
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
+    parser = make_parser("Train folds of a planned dataset, each validated on its own frames at the end.")
+    parser.add_argument("dataset", metavar="DATASET", help="id or folder name")
+    parser.add_argument("folds", metavar="FOLD", nargs="+", help="0 to 4, several of them, or all")
+    parser.add_argument("-c", dest="configuration", default="fganet", metavar="NAME", help="a planned configuration")
+    parser.add_argument("-tr", dest="trainer", metavar="TRAINER", help="a trainer in place of the plan's")
+    parser.add_argument("--continue", dest="resume", action="store_true", help="go on from the latest checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="train anew where a fold has been trained")
+    parser.add_argument("--val", dest="validate_only", action="store_true", help="only validate the final checkpoint")
+    parser.add_argument("--epochs", type=int, metavar="N", help="in place of the plan's")
+    parser.add_argument("--iterations", type=int, metavar="N", help="training steps in an epoch")
+    parser.add_argument("--minutes", type=float, metavar="M", help="as many iterations as fit, measured at the start")
+    parser.add_argument("--batch_size", type=int, metavar="N", help="in place of the plan's")
+    parser.add_argument("--lr", type=float, metavar="RATE", help="learning rate in place of the plan's")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, patches and augmentation")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the network")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the network")
+    parser.add_argument(
+        "--allow_leaking_splits", action="store_true", help="accept folds that divide a patient or sequence"
+    )
+    add_device_flag(parser)
+    add_workspace_flag(parser)
+    return run(_command, parser, argv)
+
+
+def _command(arguments: argparse.Namespace) -> int:
+    from gwunet.device import keep_freed_memory
+    from gwunet.training import TrainConfig, train
+
+    options = TrainConfig(
+        epochs=arguments.epochs,
+        iterations=arguments.iterations,
+        minutes=arguments.minutes,
+        batch_size=arguments.batch_size,
+        learning_rate=arguments.lr,
+        seed=arguments.seed,
+        device=arguments.device,
+        precision=arguments.precision,
+        compile=arguments.compile,
+    )
+    keep_freed_memory()
+    for fold in arguments.folds:
+        summary = train(
+            arguments.dataset,
+            fold,
+            configuration=arguments.configuration,
+            trainer=arguments.trainer,
+            workspace=arguments.workspace,
+            options=options,
+            resume=arguments.resume,
+            overwrite=arguments.overwrite,
+            validate_only=arguments.validate_only,
+            allow_leaking_splits=arguments.allow_leaking_splits,
+        )
+        if summary is not None:
+            pooled = summary.pooled
+            print(
+                f"fold {fold}: {summary.n_frames} validation frames, pooled Dice {pooled.dice:.3f}, "
+                f"precision {pooled.precision:.3f}, recall {pooled.recall:.3f}, clDice {pooled.cldice:.3f}"
+            )
+        else:
+            print(f"fold {fold}: trained on every frame, none left to validate")
+    return 0

@@ -1,0 +1,54 @@
+"""Training batches by number: batch ``i`` is the same whoever asks, in whatever order, after whatever interruption."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from gwunet.data.augmentation import cut_patch, vary_intensity
+from gwunet.data.sampling import CaseOrder, draw_view, read_window
+from gwunet.data.store import PreprocessedStore
+from gwunet.plans import Configuration
+
+Batch = tuple[Tensor, Tensor]
+"""Frames ``(B, 1, h, w)`` float32 and targets ``(B, 1, h, w)`` uint8."""
+
+
+class TrainingBatches(Dataset[Batch]):
+    """Every training batch of a run, drawn from its iteration number and the seed alone."""
+
+    def __init__(self, store: PreprocessedStore, cases: Sequence[str], configuration: Configuration, seed: int) -> None:
+        self._store = store
+        self._configuration = configuration
+        self._order = CaseOrder(cases, seed)
+        self._seed = seed
+
+    def __getitem__(self, iteration: int) -> Batch:
+        """Batch number ``iteration``, counted from 0 over the whole training."""
+        size = self._configuration.batch_size
+        patches = [self._patch(iteration * size + index) for index in range(size)]
+        frames = np.stack([frame for frame, _ in patches])[:, None]
+        targets = np.stack([target for _, target in patches])[:, None]
+        return torch.from_numpy(frames), torch.from_numpy(targets)
+
+    def _patch(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        plan = self._configuration
+        rng = np.random.default_rng((self._seed, 1, position))
+        sample = self._store.read(self._order.case(position))
+        view = draw_view(rng, sample, plan.patch_size, plan.augmentation, plan.foreground_oversampling)
+        patch = cut_patch(*read_window(sample, view, plan.patch_size), plan.patch_size)
+        return vary_intensity(rng, patch, plan.augmentation), patch.target
+
+
+def iterate_batches(batches: TrainingBatches, start: int, stop: int, workers: int) -> Iterator[Batch]:
+    """Batches ``start`` to ``stop - 1`` in order, made ahead by ``workers`` processes (0: made when asked for)."""
+    loader = DataLoader(
+        batches,
+        batch_size=None,
+        sampler=range(start, stop),
+        num_workers=workers,
+        pin_memory=workers > 0 and torch.cuda.is_available(),
+    )
+    return iter(loader)

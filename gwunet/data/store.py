@@ -1,0 +1,199 @@
+"""The preprocessed frames of a dataset: two memory-mapped files and an index.
+
+``frames.bin`` holds the crops one after another in the frames' own integer type, ``labels.bin`` a byte for each of
+their pixels, ``store.json`` where each crop begins and how it is normalised. Nothing is inflated to float: a crop is
+normalised when it is read, and the operating system decides what stays in memory.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gwunet.dataset import IGNORE, Case, Dataset
+from gwunet.errors import NotPreparedError
+from gwunet.exposed_field import Box
+from gwunet.fingerprint import Progress, no_progress
+from gwunet.jsonio import read_json, replacing, write_json
+from gwunet.plans import Preprocessing
+from gwunet.preprocessing import CroppedFrame, crop_frame, normalise
+
+WIRE_BIT, IGNORE_BIT, FIELD_BIT = 1, 2, 4
+"""Bits of a byte in labels.bin."""
+CHUNK = 64
+"""Frames in memory at a time while a store is written."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """Where one crop lies in the store."""
+
+    case: str
+    offset: int
+    """Of its first pixel, in pixels."""
+    height: int
+    width: int
+    box: Box
+    frame_shape: tuple[int, int]
+    mean: float
+    std: float
+    wire_pixels: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Index:
+    """``store.json``."""
+
+    schema_version: int
+    dtype: str
+    n_pixels: int
+    preprocessing: Preprocessing
+    entries: tuple[Entry, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sample:
+    """One preprocessed frame."""
+
+    frame: NDArray[np.float32]
+    """``(h, w)``: z-scores inside the exposed field, 0 outside."""
+    target: NDArray[np.uint8]
+    """``(h, w)``: 0, 1 (wire) or ``IGNORE``."""
+    field: NDArray[np.bool_]
+    """``(h, w)``: True where exposed."""
+
+
+class PreprocessedStore:
+    """Reads samples of a store by case name, from any number of threads or processes."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the store in ``folder``.
+
+        Raises:
+            NotPreparedError: there is none, or its files do not fit each other.
+        """
+        index_path = folder / "store.json"
+        if not index_path.is_file():
+            raise NotPreparedError(f"{folder}: no preprocessed frames (store.json); run gw_plan_and_preprocess first")
+        self.index = read_json(Index, index_path)
+        for name, size in (("frames.bin", np.dtype(self.index.dtype).itemsize), ("labels.bin", 1)):
+            path, wanted = folder / name, size * self.index.n_pixels
+            found = path.stat().st_size if path.is_file() else 0
+            if found != wanted:
+                raise NotPreparedError(
+                    f"{path}: {found} bytes, store.json says {wanted}; run gw_plan_and_preprocess --clean again"
+                )
+        self._frames = np.memmap(folder / "frames.bin", np.dtype(self.index.dtype), mode="r")
+        self._labels = np.memmap(folder / "labels.bin", np.uint8, mode="r")
+        self._entries = {entry.case: entry for entry in self.index.entries}
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """Names of all cases, in the order of the index."""
+        return tuple(self._entries)
+
+    def entry(self, case: str) -> Entry:
+        """Where a case lies.
+
+        Raises:
+            NotPreparedError: the case is not in the store.
+        """
+        if case not in self._entries:
+            raise NotPreparedError(
+                f"case {case!r} is not among the {len(self._entries)} preprocessed frames; the dataset has changed "
+                "since: run gw_plan_and_preprocess --clean again"
+            )
+        return self._entries[case]
+
+    def read(self, case: str) -> Sample:
+        """The normalised frame and the target of a case."""
+        entry = self.entry(case)
+        labels = self._view(self._labels, entry)
+        field = (labels & FIELD_BIT) > 0
+        frame = normalise(self._view(self._frames, entry), field, entry.mean, entry.std)
+        target = np.where(labels & IGNORE_BIT, np.uint8(IGNORE), labels & WIRE_BIT)
+        return Sample(frame, target, field)
+
+    @staticmethod
+    def _view(pixels: NDArray[np.generic], entry: Entry) -> NDArray[np.generic]:
+        stop = entry.offset + entry.height * entry.width
+        return pixels[entry.offset : stop].reshape(entry.height, entry.width)
+
+
+def write_store(
+    folder: Path,
+    dataset: Dataset,
+    preprocessing: Preprocessing,
+    threads: int = 1,
+    progress: Progress = no_progress,
+) -> None:
+    """Preprocess every training frame of a dataset into ``folder``.
+
+    The index is written last and the others are renamed into place, so a store is whole or not there.
+
+    Raises:
+        FrameError: a frame or mask cannot be read.
+    """
+    (folder / "store.json").unlink(missing_ok=True)
+    dtype = np.dtype(max(preprocessing.borders, key=lambda name: np.dtype(name).itemsize))
+    entries: list[Entry] = []
+    with contextlib.ExitStack() as stack:
+        frames = stack.enter_context(stack.enter_context(replacing(folder / "frames.bin")).open("wb"))
+        labels = stack.enter_context(stack.enter_context(replacing(folder / "labels.bin")).open("wb"))
+        crops = _crops(dataset, preprocessing, threads)
+        offset = 0
+        for case, crop, mask in progress(crops, len(dataset.training), "preprocess"):
+            entries.append(_append(case, crop, mask, dtype, offset, frames, labels))
+            offset += crop.pixels.size
+    index = Index(
+        schema_version=1, dtype=str(dtype), n_pixels=offset, preprocessing=preprocessing, entries=tuple(entries)
+    )
+    write_json(folder / "store.json", index)
+
+
+def _crops(
+    dataset: Dataset, preprocessing: Preprocessing, threads: int
+) -> Iterator[tuple[Case, CroppedFrame, NDArray[np.uint8]]]:
+    def prepare(case: Case) -> tuple[Case, CroppedFrame, NDArray[np.uint8]]:
+        return case, crop_frame(dataset.read_frame(case), preprocessing), dataset.read_mask(case)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(dataset.training), CHUNK):
+            yield from pool.map(prepare, dataset.training[start : start + CHUNK])
+
+
+def _append(
+    case: Case,
+    crop: CroppedFrame,
+    mask: NDArray[np.uint8],
+    dtype: np.dtype[np.generic],
+    offset: int,
+    frames: BinaryIO,
+    labels: BinaryIO,
+) -> Entry:
+    cropped = mask[crop.box.slices]
+    bits = (cropped == 1) * WIRE_BIT | (cropped == IGNORE) * IGNORE_BIT | crop.field * FIELD_BIT
+    frames.write(np.ascontiguousarray(crop.pixels, dtype=dtype).tobytes())
+    labels.write(bits.astype(np.uint8).tobytes())
+    return Entry(
+        case=case.name,
+        offset=offset,
+        height=crop.box.height,
+        width=crop.box.width,
+        box=crop.box,
+        frame_shape=crop.frame_shape,
+        mean=crop.mean,
+        std=crop.std,
+        wire_pixels=int((cropped == 1).sum()),
+    )
+
+
+def missing_cases(store: PreprocessedStore, cases: Sequence[str]) -> tuple[str, ...]:
+    """Those of ``cases`` that are not in the store."""
+    known = set(store.cases)
+    return tuple(case for case in cases if case not in known)

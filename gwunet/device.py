@@ -1,0 +1,62 @@
+"""Which device to run on, and what it can do."""
+
+import contextlib
+import ctypes
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from gwunet.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def resolve_device(name: str) -> "torch.device":
+    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` stands for; ``auto`` takes a GPU where there is one.
+
+    Raises:
+        UsageError: the name is unknown or the machine has no such device.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name}: unknown; use auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name}: not supported; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices; use cpu or auto")
+    return device
+
+
+def available_memory_gb(device_type: str) -> float:
+    """Memory a training step may take here: 90 % of the first GPU's, or half of the machine's, in GiB."""
+    import torch
+
+    if device_type == "cuda" and torch.cuda.is_available():
+        return round(0.9 * torch.cuda.get_device_properties(0).total_memory / 1024**3, 1)
+    return round(0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3, 1)
+
+
+def available_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep large freed blocks for the next ones; for processes that run networks on a CPU.
+
+    By default each large tensor is mapped afresh and faulted in page by page, which took up to a third of a training
+    step. Does nothing where the C library is another.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)

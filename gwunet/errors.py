@@ -1,0 +1,45 @@
+"""The exceptions of gwunet, all in one tree.
+
+Every message says where, what was found, what was wanted, and what to do. The commands print it without a
+traceback; ``UsageError`` ends them with exit status 2, every other error with 1.
+"""
+
+
+class GwunetError(Exception):
+    """Anything gwunet refuses to do, with the reason and the remedy in its message."""
+
+
+class UsageError(GwunetError):
+    """A command or function was called with values that cannot work (unknown name, fold out of range)."""
+
+
+class SchemaError(GwunetError):
+    """A JSON file does not fit its schema; the message starts with the file and the path of the key."""
+
+
+class DatasetError(GwunetError):
+    """A raw dataset is missing, incomplete or inconsistent."""
+
+
+class FrameError(DatasetError):
+    """One frame or mask cannot be read or has unusable content."""
+
+
+class SplitError(DatasetError):
+    """A split of the cases into folds is impossible or leaks."""
+
+
+class NotPreparedError(GwunetError):
+    """A step was asked for before the step it builds on (training before planning, say)."""
+
+
+class ModelError(GwunetError):
+    """A trained model or checkpoint is missing, damaged or does not fit its plans."""
+
+
+class TrainingError(GwunetError):
+    """Training cannot go on (non-finite loss, say)."""
+
+
+class OutputError(GwunetError):
+    """A result cannot be written where it was asked for."""

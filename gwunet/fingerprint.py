@@ -1,0 +1,295 @@
+"""What is measured of a raw dataset before anything is decided (``fingerprint.json``)."""
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gwunet.dataset import Case, Dataset
+from gwunet.errors import DatasetError
+from gwunet.exposed_field import Border, Box, border_pixels, bounding_box, estimate_border, exposed_field
+
+FRAMES_PER_PROCESS = 50
+"""A further process pays only with so many frames: starting one costs about a second."""
+BORDER_SAMPLE_PX = 2000
+"""Border pixels kept of a frame for estimating the level."""
+
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Wraps an iterable of known length in a progress bar: ``(items, total, label)``."""
+
+
+def no_progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    """The silent default where a progress bar may be given."""
+    del total, label
+    return items
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """Median, 5th and 95th percentile, smallest and largest of a quantity over frames."""
+
+    median: float
+    p05: float
+    p95: float
+    minimum: float
+    maximum: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        """The spread of at least one value."""
+        p05, median, p95 = np.percentile(np.asarray(values, np.float64), (5, 50, 95))
+        numbers = (median, p05, p95, min(values), max(values))
+        return cls(**dict(zip(("median", "p05", "p95", "minimum", "maximum"), (round(float(n), 6) for n in numbers))))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FrameMeasurement:
+    """What is measured of one training frame."""
+
+    case: str
+    height: int
+    width: int
+    dtype: str
+    box: Box
+    field_share: float
+    """Exposed pixels over all pixels."""
+    intensity: tuple[float, float, float, float, float]
+    """Percentiles 0.5, 5, 50, 95, 99.5 inside the exposed field."""
+    mean: float
+    std: float
+    wire_pixels: int
+    wire_width_px: tuple[float, float]
+    """Median and 95th percentile of the wire's width; 0 without wire."""
+    centreline_px: float
+    components: int
+    endpoints: int
+    digest: str
+    """Of the pixels, to find identical frames."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Fingerprint:
+    """A dataset in numbers; sizes in pixels, intensities in the frames' own units."""
+
+    schema_version: int
+    dataset: str
+    n_frames: int
+    dtypes: dict[str, int]
+    """Frames per integer type."""
+    borders: dict[str, Border]
+    """Per integer type, the collimator's black."""
+    frames_with_border: int
+    height: Spread
+    width: Spread
+    field_height: Spread
+    field_width: Spread
+    field_share: Spread
+    intensity: tuple[float, float, float, float, float]
+    """Medians over frames of the percentiles 0.5, 5, 50, 95, 99.5 inside the exposed field."""
+    mean: Spread
+    std: Spread
+    wire_share: float
+    """Wire pixels over exposed pixels, all frames together."""
+    background_to_wire: float
+    """Exposed pixels without wire for each wire pixel; 0 where no frame has a wire."""
+    wire_width_px: tuple[float, float]
+    """Median of the frames' median widths, and the largest of their 95th percentiles; 0 without wires."""
+    centreline_px: Spread
+    components: Spread
+    endpoints: Spread
+    frames_without_wire: int
+    frames_per_sequence: Spread
+    n_sequences: int
+    n_patients: int | None
+    """None where patients are not declared."""
+    sequences_per_patient: Spread | None
+    duplicates: tuple[tuple[str, ...], ...]
+    """Groups of cases with identical pixels."""
+    wire_pixels: dict[str, int]
+    """Of each case, inside its exposed field; folds are balanced by it."""
+    pixel_spacing_mm: tuple[float, float] | None = None
+    """Row and column spacing where the files carry it; picture files carry none."""
+    frame_rate_hz: float | None = None
+
+
+def extract_fingerprint(dataset: Dataset, processes: int = 1, progress: Progress = no_progress) -> Fingerprint:
+    """Measure every training frame of a dataset.
+
+    Args:
+        dataset: an opened raw dataset, verified before.
+        processes: at most so many worker processes; the result is the same for any number.
+        progress: see ``Progress``.
+
+    Raises:
+        FrameError: a frame or mask cannot be read.
+        DatasetError: there are no training frames, or a worker process died (out of memory, say).
+    """
+    cases = dataset.training
+    if not cases:
+        raise DatasetError(f"{dataset.folder}: there are no training frames to measure")
+    with _mapper(dataset, processes, len(cases)) as run:
+        samples = list(progress(run(_border_sample, cases), len(cases), "borders"))
+        borders = _estimate_borders(samples)
+        jobs = [(case, borders) for case in cases]
+        measured = list(progress(run(_measure, jobs), len(cases), "fingerprint"))
+    return summarise_measurements(dataset, borders, measured)
+
+
+class _mapper:  # noqa: N801 (used as a function)
+    """``with _mapper(...) as run: run(function, jobs)`` maps in order, in this process or several."""
+
+    def __init__(self, dataset: Dataset, processes: int, n_frames: int) -> None:
+        # Workers need to know how to read, not the list of all cases, which would travel with every job.
+        self._dataset = dataclasses.replace(dataset, training=(), test=(), description={}, problems=())
+        count = min(processes, -(-n_frames // FRAMES_PER_PROCESS))
+        self._pool = ProcessPoolExecutor(count, mp_context=get_context("spawn")) if count > 1 else None
+
+    def __enter__(self) -> Callable[[Callable[[Dataset, Any], Any], Sequence[Any]], Iterator[Any]]:
+        return self._run
+
+    def __exit__(self, *exception: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _run(self, function: Callable[[Dataset, Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
+        if self._pool is None:
+            yield from (function(self._dataset, job) for job in jobs)
+            return
+        try:
+            yield from self._pool.map(function, [self._dataset] * len(jobs), jobs, chunksize=8)
+        except BrokenProcessPool as problem:
+            raise DatasetError(
+                f"{self._dataset.folder}: a worker process died while frames were measured, most likely for lack of "
+                "memory; run again with -np 1"
+            ) from problem
+
+
+def _border_sample(dataset: Dataset, case: Case) -> tuple[str, NDArray[Any]]:
+    frame = dataset.read_frame(case)
+    pixels = border_pixels(frame)
+    step = max(1, pixels.size // BORDER_SAMPLE_PX)
+    return str(frame.dtype), pixels[::step]
+
+
+def _estimate_borders(samples: Sequence[tuple[str, NDArray[Any]]]) -> dict[str, Border]:
+    dtypes = sorted({dtype for dtype, _ in samples})
+    return {dtype: estimate_border([pixels for kind, pixels in samples if kind == dtype]) for dtype in dtypes}
+
+
+def _measure(dataset: Dataset, job: tuple[Case, dict[str, Border]]) -> FrameMeasurement:
+    case, borders = job
+    frame, mask = dataset.read_frame(case), dataset.read_mask(case)
+    field = exposed_field(frame, borders[str(frame.dtype)])
+    inside = frame[field]
+    wire = (mask == 1) & field
+    width, length, components, endpoints = measure_wire(wire)
+    low, p05, median, p95, high = (round(float(p), 3) for p in np.percentile(inside, (0.5, 5, 50, 95, 99.5)))
+    return FrameMeasurement(
+        case=case.name,
+        height=frame.shape[0],
+        width=frame.shape[1],
+        dtype=str(frame.dtype),
+        box=bounding_box(field),
+        field_share=float(field.mean()),
+        intensity=(low, p05, median, p95, high),
+        mean=float(inside.mean()),
+        std=float(inside.std()),
+        wire_pixels=int(wire.sum()),
+        wire_width_px=width,
+        centreline_px=length,
+        components=components,
+        endpoints=endpoints,
+        digest=hashlib.sha256(repr((frame.shape, str(frame.dtype))).encode() + frame.tobytes()).hexdigest(),
+    )
+
+
+def measure_wire(wire: NDArray[np.bool_]) -> tuple[tuple[float, float], float, int, int]:
+    """Width (median, 95th percentile), centreline length, pieces and endpoints of a ``(H, W)`` mask, in pixels.
+
+    The width at a centreline pixel is twice its distance to the background, less one for the pixel's own extent.
+    The length counts steps between neighbouring centreline pixels, diagonal ones as sqrt(2).
+    """
+    from scipy import ndimage
+    from skimage.morphology import skeletonize
+
+    if not wire.any():
+        return (0.0, 0.0), 0.0, 0, 0
+    rows, columns = bounding_box(wire).slices
+    wire = np.pad(wire[rows, columns], 1)
+    skeleton = skeletonize(wire)
+    distance = ndimage.distance_transform_edt(wire)[skeleton]
+    widths = 2 * distance - 1
+    straight = (skeleton[1:] & skeleton[:-1]).sum() + (skeleton[:, 1:] & skeleton[:, :-1]).sum()
+    # A diagonal step counts only where no straight path joins its ends.
+    falling = skeleton[1:, 1:] & skeleton[:-1, :-1] & ~skeleton[1:, :-1] & ~skeleton[:-1, 1:]
+    rising = skeleton[1:, :-1] & skeleton[:-1, 1:] & ~skeleton[1:, 1:] & ~skeleton[:-1, :-1]
+    length = float(straight + np.sqrt(2) * (falling.sum() + rising.sum()))
+    neighbours = ndimage.convolve(skeleton.astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant") - 1
+    endpoints = int((skeleton & (neighbours <= 1)).sum())
+    pieces = int(ndimage.label(wire, np.ones((3, 3)))[1])
+    return (float(np.median(widths)), float(np.percentile(widths, 95))), length, pieces, endpoints
+
+
+def summarise_measurements(
+    dataset: Dataset, borders: dict[str, Border], frames: Sequence[FrameMeasurement]
+) -> Fingerprint:
+    """Measurements of single frames to a fingerprint."""
+    exposed = sum(frame.field_share * frame.height * frame.width for frame in frames)
+    wire_pixels = sum(frame.wire_pixels for frame in frames)
+    with_wire = [frame for frame in frames if frame.wire_pixels]
+    patients = {case.patient for case in dataset.training}
+    declared = None not in patients
+    sequence_of_patient = {(case.patient, case.sequence) for case in dataset.training}
+    return Fingerprint(
+        schema_version=1,
+        dataset=dataset.name,
+        n_frames=len(frames),
+        dtypes=dict(sorted(Counter(frame.dtype for frame in frames).items())),
+        borders=borders,
+        frames_with_border=sum(frame.field_share < 1 for frame in frames),
+        height=Spread.of([frame.height for frame in frames]),
+        width=Spread.of([frame.width for frame in frames]),
+        field_height=Spread.of([frame.box.height for frame in frames]),
+        field_width=Spread.of([frame.box.width for frame in frames]),
+        field_share=Spread.of([frame.field_share for frame in frames]),
+        intensity=_medians([frame.intensity for frame in frames]),
+        mean=Spread.of([frame.mean for frame in frames]),
+        std=Spread.of([frame.std for frame in frames]),
+        wire_share=wire_pixels / exposed,
+        background_to_wire=(exposed - wire_pixels) / wire_pixels if wire_pixels else 0.0,
+        wire_width_px=(
+            round(float(np.median([frame.wire_width_px[0] for frame in with_wire])), 3) if with_wire else 0.0,
+            round(max((frame.wire_width_px[1] for frame in with_wire), default=0.0), 3),
+        ),
+        centreline_px=Spread.of([frame.centreline_px for frame in frames]),
+        components=Spread.of([frame.components for frame in frames]),
+        endpoints=Spread.of([frame.endpoints for frame in frames]),
+        frames_without_wire=len(frames) - len(with_wire),
+        frames_per_sequence=Spread.of(list(Counter(case.sequence for case in dataset.training).values())),
+        n_sequences=len({case.sequence for case in dataset.training}),
+        n_patients=len(patients) if declared else None,
+        sequences_per_patient=(
+            Spread.of(list(Counter(patient for patient, _ in sequence_of_patient).values())) if declared else None
+        ),
+        duplicates=_duplicates(frames),
+        wire_pixels={frame.case: frame.wire_pixels for frame in frames},
+    )
+
+
+def _medians(rows: Sequence[tuple[float, ...]]) -> tuple[float, float, float, float, float]:
+    a, b, c, d, e = (round(float(value), 3) for value in np.median(np.asarray(rows), axis=0))
+    return a, b, c, d, e
+
+
+def _duplicates(frames: Sequence[FrameMeasurement]) -> tuple[tuple[str, ...], ...]:
+    groups: dict[str, list[str]] = {}
+    for frame in frames:
+        groups.setdefault(frame.digest, []).append(frame.case)
+    return tuple(tuple(sorted(group)) for group in groups.values() if len(group) > 1)

@@ -1,0 +1,90 @@
+"""One probability map from overlapping tiles.
+
+Reference: FGA-Net paper, Introduction and "Preprocessing" (patch-based inference); weighting as in Isensee et al.,
+nnU-Net, Nature Methods 2021.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIGMA_SHARE = 1 / 8
+"""Standard deviation of a tile's Gaussian weights as a share of its edge."""
+MIN_WEIGHT = 1e-3
+"""Smallest weight relative to the largest, so that corners seen by one tile alone stay defined in float16."""
+MIRRORINGS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+"""Axes along which a frame is flipped in each of the four mirrored copies."""
+
+
+def tile_starts(extent: int, tile: int, step: float) -> tuple[int, ...]:
+    """First pixels of tiles that cover ``extent`` evenly, neighbours at most ``step * tile`` apart."""
+    if extent <= tile:
+        return (0,)
+    count = math.ceil((extent - tile) / (step * tile)) + 1
+    return tuple(round(index * (extent - tile) / (count - 1)) for index in range(count))
+
+
+@functools.lru_cache(maxsize=8)
+def gaussian_weights(tile_size: tuple[int, int], device: torch.device) -> Tensor:
+    """``(h, w)`` float32 weights of a tile's pixels, 1 at its centre."""
+    axes = []
+    for edge in tile_size:
+        distance = torch.arange(edge, dtype=torch.float32) - (edge - 1) / 2
+        axes.append(torch.exp(-0.5 * (distance / (edge * SIGMA_SHARE)) ** 2))
+    weights = axes[0][:, None] * axes[1][None, :]
+    return (weights / weights.max()).clamp(min=MIN_WEIGHT).to(device)
+
+
+def predict_probability(
+    networks: Sequence[Callable[[Tensor], Tensor]],
+    frame: Tensor,
+    *,
+    tile_size: tuple[int, int],
+    step: float,
+    mirror: bool,
+    batch_size: int,
+) -> Tensor:
+    """The wire probability of a frame, averaged over networks and mirrored copies.
+
+    Args:
+        networks: each ``(B, 1, h, w)`` to logits ``(B, 1, h, w)``; the folds of a model.
+        frame: ``(1, h, w)`` float32, normalised.
+        tile_size: rows and columns of a tile; a frame no larger is one tile of the frame's own size.
+        step: distance of neighbouring tiles as a share of their size.
+        mirror: average over the four mirrored copies.
+        batch_size: tiles in one forward pass.
+
+    Returns:
+        ``(h, w)`` float32 in [0, 1].
+    """
+    height, width = frame.shape[-2:]
+    tile = (min(tile_size[0], height), min(tile_size[1], width))
+    corners = [(top, left) for top in tile_starts(height, tile[0], step) for left in tile_starts(width, tile[1], step)]
+    views = [(corner, axes) for corner in corners for axes in (MIRRORINGS if mirror else MIRRORINGS[:1])]
+    weights = gaussian_weights(tile, frame.device)
+    total = torch.zeros(height, width, device=frame.device)
+    covered = torch.zeros_like(total)
+    for start in range(0, len(views), batch_size):
+        chunk = views[start : start + batch_size]
+        tiles = torch.stack([_tile(frame, corner, tile).flip(axes) for corner, axes in chunk])
+        probabilities = sum(network(tiles).float().sigmoid() for network in networks)
+        assert isinstance(probabilities, Tensor)
+        for ((top, left), axes), probability in zip(chunk, probabilities[:, 0], strict=True):
+            window = (slice(top, top + tile[0]), slice(left, left + tile[1]))
+            total[window] += probability.flip(axes) * weights
+            covered[window] += weights
+    return total / (covered * len(networks))
+
+
+def _tile(frame: Tensor, corner: tuple[int, int], tile: tuple[int, int]) -> Tensor:
+    return frame[:, corner[0] : corner[0] + tile[0], corner[1] : corner[1] + tile[1]]
+
+
+def pad_to_multiple(frame: Tensor, multiple: int) -> Tensor:
+    """``frame`` with zeros below and to the right, up to a multiple of ``multiple`` rows and columns."""
+    height, width = frame.shape[-2:]
+    return F.pad(frame, (0, -width % multiple, 0, -height % multiple))

@@ -1,0 +1,1 @@
+"""Reading what hospitals have, and writing what gwunet makes of it."""

@@ -1,0 +1,49 @@
+"""Any loss on the outputs of several decoder stages.
+
+Reference: FGA-Net paper, section "Loss" (last equation), figure 4C.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class DeepSupervision(nn.Module):
+    """The weighted sum of a loss over a network's outputs, each upsampled to the target.
+
+    The outputs go up and not the target down, since a thin wire does not survive downsampling.
+    """
+
+    def __init__(self, loss: nn.Module, weights: Sequence[float]) -> None:
+        """``weights``: one for each output, full resolution first; an output of weight 0 costs nothing."""
+        super().__init__()
+        self.loss = loss
+        self.weights = tuple(weights)
+
+    def forward(self, outputs: Tensor | Sequence[Tensor], target: Tensor) -> Tensor:
+        """Logits (or a tuple of them) and the target ``(B, 1, H, W)`` to a scalar.
+
+        Raises:
+            ValueError: the network gives another number of outputs than there are weights.
+        """
+        if isinstance(outputs, Tensor):
+            outputs = (outputs,)
+        if len(outputs) != len(self.weights):
+            raise ValueError(f"the network gave {len(outputs)} outputs, there are {len(self.weights)} weights")
+        total = target.new_zeros((), dtype=outputs[0].dtype)
+        for logits, weight in zip(outputs, self.weights, strict=True):
+            if weight:
+                total = total + weight * self.loss(_upsample(logits, target), target)
+        return total
+
+    def on_final(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of the full-resolution output alone, as in validation."""
+        value: Tensor = self.loss(logits, target)
+        return value
+
+
+def _upsample(logits: Tensor, target: Tensor) -> Tensor:
+    if logits.shape[-2:] == target.shape[-2:]:
+        return logits
+    return F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)

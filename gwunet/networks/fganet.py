@@ -1,0 +1,139 @@
+"""FGA-Net: a U-shaped network with BGA fusion, SDA gates and deep supervision.
+
+Reference: FGA-Net paper (Wang et al., Quant Imaging Med Surg 2025), section "Model architecture", figure 4.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gwunet.networks.bga import BGA, resize
+from gwunet.networks.registry import NETWORKS
+from gwunet.networks.sda import SDA
+
+SDA_ENCODER_STAGES = 4
+"""So many encoder stages, counted from the deepest, start with SDA."""
+SDA_DECODER_STAGES = 3
+"""So many decoder stages, counted from the deepest, start with SDA."""
+
+
+class Stage(nn.Sequential):
+    """Optional SDA, then two 3x3 convolutions, each with batch norm and LeakyReLU."""
+
+    def __init__(self, in_channels: int, middle_channels: int, out_channels: int, use_sda: bool) -> None:
+        layers: list[nn.Module] = [SDA(in_channels)] if use_sda else []
+        for inner, outer in ((in_channels, middle_channels), (middle_channels, out_channels)):
+            layers += [
+                nn.Conv2d(inner, outer, 3, padding=1, bias=False),
+                nn.BatchNorm2d(outer),
+                nn.LeakyReLU(0.01, inplace=True),
+            ]
+        super().__init__(*layers)
+
+
+class DecoderStage(nn.Module):
+    """Upsamples the feature from below, joins it with the (fused) encoder feature, and convolves."""
+
+    def __init__(
+        self,
+        skip_channels: int,
+        below_channels: int,
+        out_channels: int,
+        *,
+        middle_channels: int,
+        fusion: BGA | None,
+        use_sda: bool,
+    ) -> None:
+        super().__init__()
+        self.fusion = fusion
+        self.stage = Stage(skip_channels + below_channels, middle_channels, out_channels, use_sda)
+
+    def forward(self, skip: Tensor, below: Tensor) -> Tensor:
+        """``(B, S, H, W)`` and ``(B, D, ceil(H/2), ceil(W/2))`` to ``(B, O, H, W)``."""
+        fused = skip if self.fusion is None else self.fusion(skip, below)
+        output: Tensor = self.stage(torch.cat((fused, resize(below, skip)), dim=1))
+        return output
+
+
+@NETWORKS.register("FGANet")
+class FGANet(nn.Module):
+    """FGA-Net for any frame size.
+
+    Args:
+        in_channels: channels of the frame.
+        features: channels of the encoder stages, the bottleneck last; each halves the resolution. The paper has six.
+        decoder_features: channels of the decoder stages, deepest first; one less than ``features``.
+        decoder_middle: channels between the two convolutions of a decoder stage: those of its ``"out"`` put, or those
+            of the feature that came ``"in"`` from below. The paper's text fits the first, its cost figure the second.
+        fusion_kernel_size: of BGA's last convolution; the paper's text says 1, its cost figure fits 3.
+        use_bga: False joins the plain encoder feature instead (the ablation's baseline).
+        use_sda: False leaves the gates out (the ablation's baseline).
+        deep_supervision: in training return the logits of every decoder stage and of the bottleneck.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        features: Sequence[int] = (32, 64, 128, 256, 512, 1024),
+        decoder_features: Sequence[int] = (512, 256, 128, 64, 32),
+        decoder_middle: Literal["out", "in"] = "out",
+        fusion_kernel_size: int = 1,
+        use_bga: bool = True,
+        use_sda: bool = True,
+        deep_supervision: bool = True,
+    ) -> None:
+        super().__init__()
+        if len(decoder_features) != len(features) - 1:
+            raise ValueError(
+                f"decoder_features has {len(decoder_features)} entries, needed {len(features) - 1}: "
+                f"one for each of the {len(features)} features but the bottleneck"
+            )
+        if decoder_middle not in ("out", "in"):
+            raise ValueError(f"decoder_middle is {decoder_middle!r}, needed 'out' or 'in'")
+        self.deep_supervision = deep_supervision
+        first_gated = len(features) - SDA_ENCODER_STAGES
+        self.encoder = nn.ModuleList()
+        channels = in_channels
+        for depth, width in enumerate(features):
+            self.encoder.append(Stage(channels, width, width, use_sda and depth >= first_gated and depth > 0))
+            channels = width
+        self.decoder = nn.ModuleList()
+        self.heads = nn.ModuleList([nn.Conv2d(channels, 1, 1)])
+        for depth, (skip, width) in enumerate(zip(reversed(features[:-1]), decoder_features, strict=True)):
+            self.decoder.append(
+                DecoderStage(
+                    skip,
+                    channels,
+                    width,
+                    middle_channels=width if decoder_middle == "out" else channels,
+                    fusion=BGA(skip, channels, fusion_kernel_size) if use_bga else None,
+                    use_sda=use_sda and depth < SDA_DECODER_STAGES,
+                )
+            )
+            self.heads.append(nn.Conv2d(width, 1, 1))
+            channels = width
+
+    def forward(self, frames: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """``(B, C, H, W)`` to logits ``(B, 1, H, W)``.
+
+        In training with deep supervision: a tuple, full resolution first, each further one at half the size, the
+        bottleneck's last.
+        """
+        skips: list[Tensor] = []
+        feature = frames
+        for depth, stage in enumerate(self.encoder):
+            if depth:
+                skips.append(feature)
+                feature = F.max_pool2d(feature, 2, ceil_mode=True)
+            feature = stage(feature)
+        below = [feature]
+        for stage in self.decoder:
+            feature = stage(skips.pop(), feature)
+            below.append(feature)
+        if self.training and self.deep_supervision:
+            return tuple(head(feature) for head, feature in zip(reversed(self.heads), reversed(below), strict=True))
+        logits: Tensor = self.heads[-1](feature)
+        return logits

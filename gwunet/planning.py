@@ -1,0 +1,183 @@
+"""From a raw dataset to fingerprint, plans, folds and preprocessed frames."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+from gwunet.data.store import write_store
+from gwunet.dataset import Dataset
+from gwunet.device import available_memory_gb, resolve_device
+from gwunet.errors import UsageError
+from gwunet.fingerprint import Fingerprint, Progress, extract_fingerprint, no_progress
+from gwunet.integrity import verify_dataset
+from gwunet.jsonio import read_json, write_json
+from gwunet.plans import Configuration, Plans, Preprocessing, Target
+from gwunet.registry import Registry
+from gwunet.splits import load_splits, make_splits
+from gwunet.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+class PlannerClass(Protocol):
+    """What the core asks of a planner."""
+
+    configuration_name: str
+
+    def __call__(self) -> "PlannerClass":
+        """A planner."""
+        ...
+
+    def plan(self, fingerprint: Fingerprint, target: Target) -> Configuration:
+        """The configuration for a dataset on a machine."""
+        ...
+
+
+PLANNERS: Registry[PlannerClass] = Registry("planner", home="gwunet.planners")
+
+
+def target_machine(device: str = "auto", memory_gb: float | None = None) -> Target:
+    """The machine to plan for.
+
+    Args:
+        device: ``auto`` (this machine), ``cpu`` or ``cuda``; a GPU need not be here to be planned for.
+        memory_gb: memory of a training step in GiB; None takes this machine's.
+
+    Raises:
+        UsageError: the device is unknown, or a GPU that is not here was named without its memory.
+    """
+    kind: Literal["cpu", "cuda"]
+    if device in ("cpu", "cuda"):
+        kind = "cuda" if device == "cuda" else "cpu"
+    elif device == "auto":
+        kind = "cuda" if resolve_device("auto").type == "cuda" else "cpu"
+    else:
+        raise UsageError(f"--target_device {device}: unknown; use auto, cpu or cuda")
+    if memory_gb is not None and memory_gb <= 0:
+        raise UsageError(f"--memory_gb {memory_gb}: must be above 0")
+    if memory_gb is None and kind == "cuda" and resolve_device("auto").type != "cuda":
+        raise UsageError("--target_device cuda: this machine has no GPU; give the other one's memory with --memory_gb")
+    return Target(device=kind, memory_gb=memory_gb or available_memory_gb(kind))
+
+
+def planners_for(configurations: Sequence[str] | None, planner: str | None) -> list[PlannerClass]:
+    """The planners of the wanted configurations; of all where none is named.
+
+    Raises:
+        UsageError: a configuration or planner is unknown.
+    """
+    if planner is not None:
+        return [PLANNERS.get(planner)()]
+    by_configuration = {PLANNERS.get(name).configuration_name: name for name in PLANNERS.names()}
+    wanted = configurations or sorted(by_configuration)
+    unknown = [name for name in wanted if name not in by_configuration]
+    if unknown:
+        raise UsageError(f"unknown configuration {unknown[0]!r}: known are {', '.join(sorted(by_configuration))}")
+    return [PLANNERS.get(by_configuration[name])() for name in wanted]
+
+
+def plan_dataset(
+    dataset: str | int,
+    *,
+    workspace: Workspace | str | Path | None = None,
+    configurations: Sequence[str] | None = None,
+    planner: str | None = None,
+    target: Target | None = None,
+    processes: int = 1,
+    clean: bool = False,
+    progress: Progress = no_progress,
+) -> Plans:
+    """Verify a raw dataset, measure it, divide it into folds and decide how to train on it.
+
+    Writes ``fingerprint.json``, ``splits.json`` (unless there is one) and ``plans.json``. Configurations planned
+    before and not planned now are kept if the frames are still the same.
+
+    Args:
+        dataset: id or folder name.
+        workspace: a workspace or its folder; None looks for it as ``Workspace.find``.
+        configurations: names; None plans every network.
+        planner: a registered planner in place of the configurations' own.
+        target: the machine to train on; None is this one.
+        processes: for measuring.
+        clean: forget earlier fingerprint, folds and plans.
+        progress: see ``gwunet.fingerprint.Progress``.
+
+    Raises:
+        DatasetError: the dataset is missing or broken; every problem is listed.
+        UsageError: a configuration or planner is unknown.
+    """
+    workspace = _as_workspace(workspace)
+    planners = planners_for(configurations, planner)
+    target = target or target_machine()
+    raw = Dataset.open(workspace.raw_dataset(dataset))
+    report = verify_dataset(raw, threads=processes)
+    report.raise_if_broken()
+    for warning in report.warnings:
+        logger.warning("%s", warning)
+    folder = workspace.preprocessed_dataset(raw.name)
+    if clean:
+        for name in ("fingerprint.json", "splits.json", "plans.json"):
+            (folder / name).unlink(missing_ok=True)
+    fingerprint = extract_fingerprint(raw, processes, progress)
+    plans = Plans(
+        schema_version=1,
+        dataset=raw.name,
+        preprocessing=Preprocessing(borders=fingerprint.borders),
+        configurations={made.name: made for made in (each.plan(fingerprint, target) for each in planners)},
+    )
+    plans = _keep_earlier(folder / "plans.json", plans)
+    _write_splits(folder / "splits.json", raw, fingerprint)
+    write_json(folder / "fingerprint.json", fingerprint)
+    write_json(folder / "plans.json", plans)
+    return plans
+
+
+def preprocess_dataset(
+    dataset: str | int,
+    *,
+    workspace: Workspace | str | Path | None = None,
+    threads: int = 1,
+    progress: Progress = no_progress,
+) -> None:
+    """Write the preprocessed frames of a planned dataset.
+
+    Raises:
+        NotPreparedError: the dataset has not been planned.
+        FrameError: a frame or mask cannot be read.
+    """
+    from gwunet.training import read_plans
+
+    workspace = _as_workspace(workspace)
+    raw = Dataset.open(workspace.raw_dataset(dataset))
+    plans = read_plans(workspace, raw.name)
+    write_store(workspace.preprocessed_dataset(raw.name), raw, plans.preprocessing, threads, progress)
+
+
+def _as_workspace(workspace: Workspace | str | Path | None) -> Workspace:
+    return workspace if isinstance(workspace, Workspace) else Workspace.find(workspace)
+
+
+def _keep_earlier(path: Path, plans: Plans) -> Plans:
+    if not path.is_file():
+        return plans
+    earlier = read_json(Plans, path)
+    if earlier.preprocessing != plans.preprocessing:
+        dropped = sorted(set(earlier.configurations) - set(plans.configurations))
+        if dropped:
+            logger.warning("%s: the frames have changed; %s must be planned again", path, ", ".join(dropped))
+        return plans
+    return Plans(
+        schema_version=1,
+        dataset=plans.dataset,
+        preprocessing=plans.preprocessing,
+        configurations={**earlier.configurations, **plans.configurations},
+    )
+
+
+def _write_splits(path: Path, raw: Dataset, fingerprint: Fingerprint) -> None:
+    if path.is_file():
+        load_splits(path, raw.training, allow_leaking=True)
+        logger.info("%s: kept as it is (--clean makes new folds)", path)
+        return
+    write_json(path, make_splits(raw.training, fingerprint.wire_pixels))

@@ -1,0 +1,171 @@
+"""What is decided: ``plans.json``, one configuration for each network, every decision with its reason.
+
+Everything here is frozen. A planner makes it, trainers and predictors follow it, and a person may edit the file:
+reading it back checks every key, type and range.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+from gwunet.errors import UsageError
+from gwunet.exposed_field import Border
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Spec:
+    """A registered class by name, with its arguments."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """The machine a plan is for."""
+
+    device: Literal["cpu", "cuda"]
+    memory_gb: float
+    """Memory a training step may take, in GiB."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocessing:
+    """Crop to the exposed field, then z-score inside it, 0 outside."""
+
+    borders: dict[str, Border]
+    """The collimator's black for each integer type the dataset has."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Augmentation:
+    """Ranges from which every training patch draws; a probability of 0 turns a transform off."""
+
+    rotation_deg: float
+    """Rotation by an angle up to this, either way; 180 is the full circle."""
+    scale: tuple[float, float]
+    """Zoom; below 1 shows more of the frame."""
+    spatial_probability: float
+    """Share of patches that are rotated and zoomed."""
+    flip: bool
+    """Mirror rows and columns, each for half of the patches."""
+    brightness_probability: float
+    contrast_probability: float
+    gamma_probability: float
+    noise_probability: float
+    blur_probability: float
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        if not 0 < low <= high:
+            raise ValueError(f"scale is {self.scale}, it must be two positive numbers, the smaller first")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Optimiser:
+    """How weights are updated."""
+
+    name: Literal["sgd", "adamw"]
+    learning_rate: float
+    weight_decay: float
+    momentum: float
+    """SGD only (Nesterov)."""
+    schedule: Literal["poly", "cosine", "constant"]
+    """``poly``: (1 - t)^0.9; ``cosine``: half a cosine; t is the share of all iterations done."""
+    warmup_share: float
+    """The learning rate rises linearly over this share of all iterations."""
+    gradient_clip: float
+    """Largest L2 norm of all gradients together."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Duration:
+    """How long training takes: a number of iterations, or the number that fits a time."""
+
+    epochs: int
+    iterations_per_epoch: int
+    minutes: float | None
+    """If given, epochs x iterations give way to what fits this time, measured once at the start."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Inference:
+    """How frames are predicted."""
+
+    step: float
+    """Distance of neighbouring tiles as a share of the patch."""
+    mirror: bool
+    """Average over the four mirrored copies of a frame."""
+    threshold: float
+    """Probability from which a pixel is wire."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step <= 1:
+            raise ValueError(f"step is {self.step}, it must lie in (0, 1]")
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"threshold is {self.threshold}, it must lie in (0, 1)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """One thing a planner decided, for people to read."""
+
+    what: str
+    value: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Configuration:
+    """Everything that defines the training and use of one network."""
+
+    name: str
+    planner: str
+    trainer: str
+    """Trainer used unless another is asked for."""
+    target: Target
+    network: Spec
+    loss: Spec
+    deep_supervision_weights: tuple[float, ...]
+    """One for each output of the network in training, full resolution first."""
+    patch_size: tuple[int, int]
+    """Rows and columns of a training patch and of a tile in prediction."""
+    batch_size: int
+    foreground_oversampling: float
+    """Share of patches centred on a wire pixel."""
+    augmentation: Augmentation
+    optimiser: Optimiser
+    duration: Duration
+    inference: Inference
+    decisions: tuple[Decision, ...]
+
+    def __post_init__(self) -> None:
+        if min(self.patch_size) < 1 or self.batch_size < 1:
+            raise ValueError(f"patch_size {self.patch_size} and batch_size {self.batch_size} must be at least 1")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Plans:
+    """All configurations of one dataset."""
+
+    schema_version: int
+    dataset: str
+    preprocessing: Preprocessing
+    configurations: dict[str, Configuration]
+
+    def __post_init__(self) -> None:
+        if self.schema_version != 1:
+            raise ValueError(f"schema_version is {self.schema_version}, this gwunet reads 1")
+
+    def configuration(self, name: str) -> Configuration:
+        """One configuration by name.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        if name not in self.configurations:
+            known = ", ".join(sorted(self.configurations))
+            raise UsageError(
+                f"{self.dataset} has no configuration {name!r}: planned are {known}; "
+                f"gw_plan_and_preprocess -c NAME plans another"
+            )
+        return self.configurations[name]

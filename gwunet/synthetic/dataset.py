@@ -1,0 +1,183 @@
+"""A raw dataset of simulated sequences, with the truth in ``centrelines.json``."""
+
+import concurrent.futures
+import dataclasses
+import functools
+import itertools
+import multiprocessing
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gwunet.errors import OutputError, UsageError
+from gwunet.io.frames import write_frame, write_mask
+from gwunet.jsonio import write_json
+from gwunet.synthetic.scene import WireCount
+from gwunet.synthetic.sequence import SimulatedFrame, SimulatedWire, simulate_sequence
+
+MIN_SIZE = 64
+TRUTH_NAME = "centrelines.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """What makes a simulated dataset; the same recipe gives the same files."""
+
+    patients: int
+    sequences: int
+    frames: int
+    size: int
+    wires: WireCount
+    seed: int
+    test_patients: int
+
+    def check(self) -> None:
+        """Raises ``UsageError`` for values that cannot work."""
+        least = {"patients": 1, "sequences": 1, "frames": 1, "size": MIN_SIZE, "seed": 0, "test_patients": 0}
+        for name, limit in least.items():
+            if getattr(self, name) < limit:
+                raise UsageError(f"{name}: found {getattr(self, name)}, wanted at least {limit}")
+        if self.wires not in (1, 2, "mixed"):
+            raise UsageError(f"wires: found {self.wires!r}, wanted 1, 2 or 'mixed'")
+        if self.test_patients >= self.patients:
+            raise UsageError(
+                f"test_patients: found {self.test_patients}, wanted fewer than the {self.patients} patients"
+            )
+
+
+def synthesize_dataset(
+    folder: Path,
+    *,
+    patients: int = 10,
+    sequences: int = 2,
+    frames: int = 8,
+    size: int = 512,
+    wires: WireCount = "mixed",
+    seed: int = 0,
+    test_patients: int | None = None,
+    overwrite: bool = False,
+    processes: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Simulate a dataset; the same values give the same files, byte for byte, with any number of processes.
+
+    A sequence depends on the seed, its patient and its number alone: with more patients or sequences the earlier ones
+    stay as they are.
+
+    Args:
+        folder: the dataset's folder, as ``raw/Dataset900_Simulated``; written beside it first and renamed when whole.
+        patients: number of patients; the first ``test_patients`` of them are for testing.
+        sequences: sequences of each patient.
+        frames: frames of each sequence.
+        size: height and width of the frames, at least 64.
+        wires: guidewires in a sequence: 1, 2 (they cross), or "mixed".
+        seed: any integer from 0.
+        test_patients: patients kept out of training, in imagesTs; default: a fifth of the patients.
+        overwrite: replace ``folder`` if it is a simulated dataset.
+        processes: sequences simulated at the same time.
+        progress: called after each sequence with the number of frames done and of all.
+
+    Raises:
+        UsageError: a value cannot work.
+        OutputError: ``folder`` exists, or is not a simulated dataset and shall be overwritten.
+    """
+    recipe = Recipe(
+        patients=patients,
+        sequences=sequences,
+        frames=frames,
+        size=size,
+        wires=wires,
+        seed=seed,
+        test_patients=patients // 5 if test_patients is None else test_patients,
+    )
+    recipe.check()
+    _check_free(folder, overwrite)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".partial-{folder.name}-", dir=folder.parent) as scratch:
+        whole, replaced = Path(scratch) / "whole", Path(scratch) / "replaced"
+        whole.mkdir()
+        _write_dataset(whole, folder.name, recipe, processes, progress)
+        if folder.exists():
+            folder.rename(replaced)
+        whole.rename(folder)
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise OutputError(f"{folder}: already exists; choose another name, or overwrite it (--overwrite)")
+    if not (folder / TRUTH_NAME).is_file():
+        raise OutputError(f"{folder}: has no {TRUTH_NAME}, so it is no simulated dataset; it is not overwritten")
+
+
+def _write_dataset(
+    folder: Path, name: str, recipe: Recipe, processes: int, progress: Callable[[int, int], None] | None
+) -> None:
+    jobs = list(itertools.product(range(recipe.patients), range(recipe.sequences)))
+    cases: dict[str, Any] = {}
+    truth: dict[str, Any] = {}
+    for written in _each(functools.partial(_write_sequence, folder, recipe), jobs, processes):
+        for case, group, wires in written:
+            cases[case], truth[case] = group, {"wires": wires}
+        if progress is not None:
+            progress(len(cases), len(jobs) * recipe.frames)
+    write_json(folder / TRUTH_NAME, {"schema_version": 1, "cases": truth})
+    description = {
+        "name": name,
+        "description": f"Fluoroscopy simulated by gwunet; the wires' true centrelines are in {TRUTH_NAME}",
+        "channel_names": {"0": "fluoroscopy"},
+        "labels": {"background": 0, "guidewire": 1},
+        "file_ending": ".png",
+        "numTraining": (recipe.patients - recipe.test_patients) * recipe.sequences * recipe.frames,
+        "simulation": recipe,
+        "cases": cases,
+    }
+    write_json(folder / "dataset.json", description)
+
+
+Written = list[tuple[str, dict[str, Any], list[dict[str, Any]]]]
+"""Name, group and wires of the cases of a sequence."""
+
+
+def _each(work: Callable[[tuple[int, int]], Written], jobs: list[tuple[int, int]], processes: int) -> Iterator[Written]:
+    """Results in the order of the jobs."""
+    if processes <= 1:
+        yield from map(work, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
+        yield from pool.map(work, jobs)
+
+
+def _write_sequence(folder: Path, recipe: Recipe, job: tuple[int, int]) -> Written:
+    patient, sequence = job
+    half = "Ts" if patient < recipe.test_patients else "Tr"
+    name = f"p{patient:03d}_s{sequence:02d}"
+    simulated: Iterator[SimulatedFrame] = simulate_sequence(
+        seed=recipe.seed,
+        patient=patient,
+        sequence=sequence,
+        frames=recipe.frames,
+        size=recipe.size,
+        wires=recipe.wires,
+    )
+    written: Written = []
+    for number, frame in enumerate(simulated):
+        case = f"{name}_f{number:04d}"
+        write_frame(folder / f"images{half}" / f"{case}.png", frame.image)
+        write_mask(folder / f"labels{half}" / f"{case}.png", frame.mask)
+        group = {"patient": f"p{patient:03d}", "sequence": name, "frame": number}
+        written.append((case, group, [_wire_json(wire) for wire in frame.wires]))
+    return written
+
+
+def _wire_json(wire: SimulatedWire) -> dict[str, Any]:
+    centreline = [[round(float(row), 3), round(float(column), 3)] for row, column in wire.centreline]
+    return {
+        "centreline": centreline,
+        "tip": centreline[-1],
+        "width_px": round(float(wire.width_px), 3),
+        "cnr": round(float(wire.cnr), 3),
+    }

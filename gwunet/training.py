@@ -1,0 +1,184 @@
+"""Training of one fold, from a planned dataset to validated weights (``gwunet.train``)."""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from gwunet.checkpoint import FINAL, LATEST
+from gwunet.data.store import PreprocessedStore
+from gwunet.dataset import Dataset
+from gwunet.errors import NotPreparedError, UsageError
+from gwunet.jsonio import read_json, write_json
+from gwunet.plans import Configuration, Plans, Preprocessing
+from gwunet.registry import Registry
+from gwunet.splits import Fold, Splits, load_splits
+from gwunet.workspace import Workspace
+
+if TYPE_CHECKING:
+    from gwunet.evaluation import Summary
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """Choices of one run; None leaves what the plan says."""
+
+    epochs: int | None = None
+    iterations: int | None = None
+    """Training steps in an epoch."""
+    minutes: float | None = None
+    """Train as many iterations as fit this time, measured once at the start."""
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """``auto``: bf16 (or else fp16) on CUDA, fp32 on a CPU."""
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "iterations", "minutes", "batch_size", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise UsageError(f"--{name.replace('learning_rate', 'lr')} {value}: must be above 0")
+        if self.minutes is not None and self.epochs is not None:
+            raise UsageError("--minutes and --epochs: give one of them; minutes decide how many epochs fit")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingTask:
+    """All that a trainer needs to know."""
+
+    dataset: str
+    configuration: Configuration
+    preprocessing: Preprocessing
+    store: PreprocessedStore
+    fold: Fold
+    folder: Path
+    """The fold's results folder."""
+    options: TrainConfig
+    show_progress: bool = True
+
+
+class TrainerClass(Protocol):
+    """What the core asks of a trainer."""
+
+    def __call__(self, task: TrainingTask) -> Any:
+        """A trainer with ``fit(resume: bool) -> None``."""
+        ...
+
+
+TRAINERS: Registry[TrainerClass] = Registry("trainer", home="gwunet.trainers")
+
+
+def results_folder(workspace: Workspace, dataset: str, configuration: str, trainer: str) -> Path:
+    """Where the folds of one configuration and trainer lie."""
+    return workspace.results_dataset(dataset) / f"{configuration}__{trainer}"
+
+
+def read_plans(workspace: Workspace, dataset: str) -> Plans:
+    """The plans of a dataset.
+
+    Raises:
+        NotPreparedError: it has not been planned.
+    """
+    path = workspace.preprocessed_dataset(dataset) / "plans.json"
+    if not path.is_file():
+        raise NotPreparedError(f"{path}: {dataset} has not been planned; run gw_plan_and_preprocess -d {dataset} first")
+    return read_json(Plans, path)
+
+
+def train(
+    dataset: str | int,
+    fold: int | Literal["all"],
+    *,
+    configuration: str = "fganet",
+    trainer: str | None = None,
+    workspace: Workspace | str | Path | None = None,
+    options: TrainConfig | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    validate_only: bool = False,
+    allow_leaking_splits: bool = False,
+    show_progress: bool = True,
+) -> "Summary | None":
+    """Train one fold and validate it on its own frames.
+
+    Args:
+        dataset: id or folder name.
+        fold: number of the fold, or ``"all"`` to train on every frame.
+        configuration: a planned configuration.
+        trainer: a registered trainer; None takes the plan's.
+        workspace: a workspace or its folder; None looks for it as ``Workspace.find``.
+        options: choices of this run.
+        resume: go on from ``checkpoint_latest.pt`` where there is one.
+        overwrite: train anew where a trained fold stands already.
+        validate_only: only validate ``checkpoint_final.pt`` again.
+        allow_leaking_splits: accept a ``splits.json`` that divides a patient or sequence.
+        show_progress: draw progress bars on standard error.
+
+    Returns:
+        The metrics of the fold's validation frames; None for fold ``all``, which has none.
+
+    Raises:
+        NotPreparedError: the dataset is not planned or preprocessed, or there is nothing to validate.
+        UsageError: an unknown name, a fold out of range, or a trained fold in the way.
+        TrainingError: the loss is no longer finite.
+    """
+    if not isinstance(workspace, Workspace):
+        workspace = Workspace.find(workspace)
+    name = workspace.dataset_name(dataset)
+    plans = read_plans(workspace, name)
+    planned = plans.configuration(configuration)
+    trainer = trainer or planned.trainer
+    trainer_class = TRAINERS.get(trainer)
+    raw = Dataset.open(workspace.raw_dataset(name))
+    prepared = workspace.preprocessed_dataset(name)
+    splits = _read_splits(prepared / "splits.json", raw, allow_leaking_splits)
+    chosen = splits.fold(fold)
+    store = PreprocessedStore(prepared)
+    for case in (*chosen.train, *chosen.val):
+        store.entry(case)
+    base = results_folder(workspace, name, configuration, trainer)
+    folder = base / f"fold_{fold}"
+    if not validate_only:
+        _refuse_to_overwrite(folder, resume, overwrite)
+        write_json(base / "plans.json", plans)
+        write_json(base / "dataset.json", dict(raw.description))
+        task = TrainingTask(
+            dataset=name,
+            configuration=planned,
+            preprocessing=plans.preprocessing,
+            store=store,
+            fold=chosen,
+            folder=folder,
+            options=options or TrainConfig(),
+            show_progress=show_progress,
+        )
+        trainer_class(task).fit(resume=resume)
+    if not chosen.val:
+        return None
+    from gwunet.validation import validate_fold
+
+    device = (options or TrainConfig()).device
+    return validate_fold(folder, raw, chosen.val, device=device, show_progress=show_progress)
+
+
+def _read_splits(path: Path, raw: Dataset, allow_leaking: bool) -> Splits:
+    if not path.is_file():
+        raise NotPreparedError(f"{path}: no folds yet; run gw_plan_and_preprocess first")
+    return load_splits(path, raw.training, allow_leaking=allow_leaking)
+
+
+def _refuse_to_overwrite(folder: Path, resume: bool, overwrite: bool) -> None:
+    present = [name for name in (FINAL, LATEST) if (folder / name).exists()]
+    if present and not resume and not overwrite:
+        raise UsageError(
+            f"{folder}: {present[0]} stands there already; --continue goes on with it, --overwrite trains anew"
+        )
+    if present and overwrite and not resume:
+        logger.info("%s: trained anew over what stood there", folder)
+        for name in present:
+            (folder / name).unlink()

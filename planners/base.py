@@ -1,0 +1,209 @@
+"""From a fingerprint and a target machine to one configuration: pure, and every decision with its reason."""
+
+import abc
+import math
+from typing import ClassVar
+
+from torch import nn
+
+from gwunet.errors import UsageError
+from gwunet.fingerprint import Fingerprint
+from gwunet.networks import NETWORKS
+from gwunet.planners.memory import largest_batch
+from gwunet.plans import Augmentation, Configuration, Decision, Duration, Inference, Optimiser, Spec, Target
+
+MIN_BOTTLENECK_EDGE = 4
+CPU_PATCH_EDGE = 256
+"""On a CPU patches are no larger: time and not memory is the limit, and small patches show more frames in it."""
+CPU_MINUTES = 8.0
+"""Training time on a CPU: a first result within ten minutes, planning and validation included."""
+SMALLEST_PATCH_EDGE = 64
+
+
+class Planner(abc.ABC):
+    """Decides a configuration; a subclass says what its network, loss and recipe are.
+
+    One planner plans one configuration name. The order of decisions is that of ``plan``: patch, network, batch, loss,
+    then the recipe.
+    """
+
+    name: ClassVar[str]
+    """Registered name."""
+    configuration_name: ClassVar[str]
+    trainer: ClassVar[str]
+    max_batch: ClassVar[int]
+    """On a GPU: larger batches were not found better, or the paper's."""
+    cpu_batch: ClassVar[int]
+
+    def plan(self, fingerprint: Fingerprint, target: Target) -> Configuration:
+        """The configuration for a dataset on a machine.
+
+        Raises:
+            UsageError: not even the smallest patch fits the memory.
+        """
+        decisions: list[Decision] = []
+        stride = self.stride(target)
+        patch = self._patch_size(fingerprint, target, stride, decisions)
+        patch, batch = self._fit(patch, stride, target, decisions)
+        network = self.network(patch, target)
+        loss, weights = self.loss(fingerprint, patch, target, decisions)
+        decisions.append(Decision(what="network", value=_describe(network), reason=self.network_reason(target)))
+        return Configuration(
+            name=self.configuration_name,
+            planner=self.name,
+            trainer=self.trainer,
+            target=target,
+            network=network,
+            loss=loss,
+            deep_supervision_weights=weights,
+            patch_size=patch,
+            batch_size=batch,
+            foreground_oversampling=self._oversampling(fingerprint, patch, decisions),
+            augmentation=self.augmentation(fingerprint, decisions),
+            optimiser=self.optimiser(target, decisions),
+            duration=self._duration(target, decisions),
+            inference=Inference(step=0.5, mirror=True, threshold=0.5),
+            decisions=tuple(decisions),
+        )
+
+    @abc.abstractmethod
+    def stride(self, target: Target) -> int:
+        """The network's whole reduction: patch edges are multiples of it."""
+
+    @abc.abstractmethod
+    def network(self, patch_size: tuple[int, int], target: Target) -> Spec:
+        """The network for a patch size."""
+
+    @abc.abstractmethod
+    def network_reason(self, target: Target) -> str:
+        """Why this network, in a sentence."""
+
+    @abc.abstractmethod
+    def loss(
+        self, fingerprint: Fingerprint, patch_size: tuple[int, int], target: Target, decisions: list[Decision]
+    ) -> tuple[Spec, tuple[float, ...]]:
+        """The loss and the deep-supervision weights, their reasons added to ``decisions``."""
+
+    @abc.abstractmethod
+    def optimiser(self, target: Target, decisions: list[Decision]) -> Optimiser:
+        """How weights are updated, the reason added to ``decisions``."""
+
+    def augmentation(self, fingerprint: Fingerprint, decisions: list[Decision]) -> Augmentation:
+        """How training patches are varied."""
+        del fingerprint
+        decisions.append(
+            Decision(
+                what="augmentation",
+                value="full circle, zoom 0.8 to 1.25, flips, intensity",
+                reason="wires run in any direction and zoom and window change during an intervention",
+            )
+        )
+        return Augmentation(
+            rotation_deg=180.0,
+            scale=(0.8, 1.25),
+            spatial_probability=0.8,
+            flip=True,
+            brightness_probability=0.15,
+            contrast_probability=0.15,
+            gamma_probability=0.3,
+            noise_probability=0.15,
+            blur_probability=0.1,
+        )
+
+    def _patch_size(
+        self, fingerprint: Fingerprint, target: Target, stride: int, decisions: list[Decision]
+    ) -> tuple[int, int]:
+        field = (fingerprint.field_height.median, fingerprint.field_width.median)
+        multiple = stride if target.device == "cuda" else min(stride, 16)
+        wanted = [max(_round_up(edge, multiple), stride * MIN_BOTTLENECK_EDGE) for edge in field]
+        reason = f"the median exposed field is {field[0]:.0f} x {field[1]:.0f}, rounded up to a multiple of {multiple}"
+        if target.device == "cpu" and max(wanted) > CPU_PATCH_EDGE:
+            wanted = [min(edge, CPU_PATCH_EDGE) for edge in wanted]
+            reason += f", at most {CPU_PATCH_EDGE} on a CPU so that training sees many patches in minutes"
+        decisions.append(Decision(what="patch size", value=f"{wanted[0]} x {wanted[1]}", reason=reason))
+        return wanted[0], wanted[1]
+
+    def _fit(
+        self, patch: tuple[int, int], stride: int, target: Target, decisions: list[Decision]
+    ) -> tuple[tuple[int, int], int]:
+        """Shrink the patch until a training step fits the memory, then fill the memory with patches."""
+        smallest_batch = 2  # batch norm needs more than one patch
+        while (fitting := largest_batch(self._meta_network(patch, target), patch, target.memory_gb)) < smallest_batch:
+            longest = max(patch)
+            if longest <= SMALLEST_PATCH_EDGE:
+                raise UsageError(
+                    f"{target.memory_gb} GiB do not hold a training step of {self.configuration_name} even with "
+                    f"patches of {patch[0]} x {patch[1]}; give more with --memory_gb or plan another configuration"
+                )
+            patch = tuple(max(SMALLEST_PATCH_EDGE, edge - stride) if edge == longest else edge for edge in patch)
+            decisions.append(
+                Decision(
+                    what="patch size",
+                    value=f"{patch[0]} x {patch[1]}",
+                    reason=f"shrunk: two larger patches do not fit a training step into {target.memory_gb:g} GiB",
+                )
+            )
+        wanted = self.max_batch if target.device == "cuda" else self.cpu_batch
+        batch = min(wanted, fitting)
+        decisions.append(
+            Decision(
+                what="batch size",
+                value=str(batch),
+                reason=f"{fitting} patches fit {target.memory_gb:g} GiB (counted activations); at most {wanted} wanted",
+            )
+        )
+        return patch, batch
+
+    def _meta_network(self, patch: tuple[int, int], target: Target) -> nn.Module:
+        import torch
+
+        spec = self.network(patch, target)
+        with torch.device("meta"):
+            return NETWORKS.get(spec.name)(**spec.arguments)
+
+    def _oversampling(self, fingerprint: Fingerprint, patch: tuple[int, int], decisions: list[Decision]) -> float:
+        area = fingerprint.field_height.median * fingerprint.field_width.median
+        covered = patch[0] * patch[1] / area
+        share = 0.33 if covered >= 0.9 else 0.67
+        decisions.append(
+            Decision(
+                what="patches centred on wire",
+                value=f"{share:.0%}",
+                reason=f"a patch covers {min(covered, 1):.0%} of the median field; the less, the more often it would "
+                "miss the wire",
+            )
+        )
+        return share
+
+    def _duration(self, target: Target, decisions: list[Decision]) -> Duration:
+        if target.device == "cpu":
+            decisions.append(
+                Decision(
+                    what="training time",
+                    value=f"{CPU_MINUTES:g} minutes",
+                    reason="on a CPU the plan is for a first result in minutes; --minutes or --epochs train longer",
+                )
+            )
+            return Duration(epochs=100, iterations_per_epoch=50, minutes=CPU_MINUTES)
+        decisions.append(
+            Decision(
+                what="training time",
+                value="250 epochs of 250 iterations",
+                reason="a default not measured on a GPU yet; --epochs, --iterations and --minutes change it",
+            )
+        )
+        return Duration(epochs=250, iterations_per_epoch=250, minutes=None)
+
+
+def skeleton_iterations(fingerprint: Fingerprint) -> int:
+    """Soft-skeleton iterations that the widest wire needs: half its width, rounded up, plus one."""
+    return math.ceil(fingerprint.wire_width_px[1] / 2) + 1
+
+
+def _round_up(edge: float, multiple: int) -> int:
+    return math.ceil(edge / multiple) * multiple
+
+
+def _describe(spec: Spec) -> str:
+    arguments = ", ".join(f"{key}={value}" for key, value in spec.arguments.items())
+    return f"{spec.name}({arguments})"

@@ -1,0 +1,81 @@
+"""The plan of FGA-Net."""
+
+import math
+
+from gwunet.fingerprint import Fingerprint
+from gwunet.planners.base import MIN_BOTTLENECK_EDGE, Planner, skeleton_iterations
+from gwunet.planning import PLANNERS
+from gwunet.plans import Decision, Optimiser, Spec, Target
+
+MAX_STAGES = 6
+GPU_FIRST_FEATURES = 32
+CPU_FIRST_FEATURES = 8
+CPU_MAX_FEATURES = 128
+
+
+@PLANNERS.register("FGANetPlanner")
+class FGANetPlanner(Planner):
+    """FGA-Net with as many stages as the patch allows."""
+
+    name = "FGANetPlanner"
+    configuration_name = "fganet"
+    trainer = "FGANetTrainer"
+    max_batch = 8
+    cpu_batch = 4
+
+    def stride(self, target: Target) -> int:
+        """Of the full six stages."""
+        del target
+        return 1 << (MAX_STAGES - 1)
+
+    def network(self, patch_size: tuple[int, int], target: Target) -> Spec:
+        """Features double from stage to stage; the paper's widths on a GPU, a quarter of them on a CPU."""
+        stages = min(MAX_STAGES, int(math.log2(min(patch_size) / MIN_BOTTLENECK_EDGE)) + 1)
+        if target.device == "cuda":
+            features = [GPU_FIRST_FEATURES << index for index in range(stages)]
+        else:
+            features = [min(CPU_FIRST_FEATURES << index, CPU_MAX_FEATURES) for index in range(stages)]
+        return Spec(
+            name="FGANet",
+            arguments={"in_channels": 1, "features": features, "decoder_features": features[-2::-1]},
+        )
+
+    def network_reason(self, target: Target) -> str:
+        """Why these widths."""
+        if target.device == "cuda":
+            return "the paper's text: features double from 32, 1x1 fusion, as many stages as leave a bottleneck of 4"
+        return "a quarter of the paper's widths, at most 128, so that a training step takes about a second on a CPU"
+
+    def loss(
+        self, fingerprint: Fingerprint, patch_size: tuple[int, int], target: Target, decisions: list[Decision]
+    ) -> tuple[Spec, tuple[float, ...]]:
+        """The hybrid loss on every output, halved from stage to stage."""
+        stages = len(self.network(patch_size, target).arguments["features"])
+        iterations = skeleton_iterations(fingerprint)
+        decisions.append(
+            Decision(
+                what="soft-skeleton iterations",
+                value=str(iterations),
+                reason=f"half the widest wire ({fingerprint.wire_width_px[1]:g} px), rounded up, plus one",
+            )
+        )
+        weights = [0.5**index for index in range(stages)]
+        total = sum(weights)
+        arguments = {"cldice_weight": 0.0, "skeleton_iterations": iterations}
+        return Spec(name="HybridLoss", arguments=arguments), tuple(round(weight / total, 6) for weight in weights)
+
+    def optimiser(self, target: Target, decisions: list[Decision]) -> Optimiser:
+        """AdamW with a cosine."""
+        del target
+        decisions.append(
+            Decision(what="optimiser", value="AdamW, 0.002, cosine", reason="measured best at minutes of training")
+        )
+        return Optimiser(
+            name="adamw",
+            learning_rate=2e-3,
+            weight_decay=1e-2,
+            momentum=0.0,
+            schedule="cosine",
+            warmup_share=0.05,
+            gradient_clip=5.0,
+        )

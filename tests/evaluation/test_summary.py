@@ -1,0 +1,150 @@
+"""Scores gathered over frames, sequences and patients."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gwunet.errors import UsageError
+from gwunet.evaluation import METRICS, score_frame, summarise
+from gwunet.jsonio import to_json
+
+
+def line_and_guess(columns, shape=(20, 40)):
+    """A line of 30 pixels and a prediction of its first ``columns`` ones."""
+    reference, prediction = np.zeros((2, *shape), dtype=np.uint8)
+    reference[10, 5:35] = 1
+    prediction[10, 5 : 5 + columns] = 1
+    return reference, prediction
+
+
+def frames(*columns):
+    return [score_frame(f"case_{i}", *line_and_guess(n)) for i, n in enumerate(columns)]
+
+
+def test_pooled_adds_counts_and_mean_averages_frames():
+    summary = summarise(frames(30, 10))
+    assert summary.pooled.recall == pytest.approx(40 / 60)
+    assert summary.pooled.dice == pytest.approx(80 / 100)
+    assert summary.per_frame_mean.dice == pytest.approx((1 + 20 / 40) / 2)
+    assert summary.pooled.wire_found == pytest.approx(1 / 2)
+
+
+def test_paper_columns_are_percent_of_means_and_of_pooled_iou():
+    summary = summarise(frames(30, 10))
+    assert summary.paper == pytest.approx(
+        {
+            "AUC": 100 * (1 + (1 / 3 + 1) / 2) / 2,
+            "Macro-F1": 100 * summary.per_frame_mean.macro_f1,
+            "Dice": 75,
+            "MIoU": 100 * (1 + 1 / 3) / 2,
+            "OIoU": 100 * 40 / 60,
+        }
+    )
+
+
+def test_groups_are_pooled_by_sequence_and_patient():
+    groups = {"case_0": ("p1", "a"), "case_1": ("p1", "b"), "case_2": ("p2", "a")}
+    summary = summarise(frames(30, 0, 15), groups)
+    assert [(group.patient, group.name, group.n_frames) for group in summary.sequences] == [
+        ("p1", "a", 1),
+        ("p1", "b", 1),
+        ("p2", "a", 1),
+    ]
+    assert [(group.name, group.pooled.recall) for group in summary.patients] == [("p1", 0.5), ("p2", 0.5)]
+    assert summary.frames[2]["patient"] == "p2"
+    assert (summary.frames[2]["tp"], summary.frames[2]["fn"]) == (15, 15)
+
+
+@pytest.mark.parametrize(
+    ("groups", "unit", "n_groups"),
+    [
+        (None, "frame", 4),
+        ({f"case_{i}": (None, f"s{i // 2}") for i in range(4)}, "sequence", 2),
+        ({f"case_{i}": (f"p{i // 3}", f"s{i}") for i in range(4)}, "patient", 2),
+        ({f"case_{i}": ("p", f"s{i // 2}") for i in range(4)}, "sequence", 2),
+        ({f"case_{i}": ("p" if i > 1 else None, f"s{i // 2}") for i in range(4)}, "sequence", 2),
+    ],
+    ids=["nothing known", "sequences", "patients", "one patient", "a patient unknown"],
+)
+def test_intervals_are_over_the_largest_known_unit(groups, unit, n_groups):
+    intervals = summarise(frames(30, 20, 10, 0), groups).confidence_intervals
+    assert (intervals.unit, intervals.n_groups) == (unit, n_groups)
+
+
+def test_intervals_equal_all_possible_resamples_of_two_groups():
+    # Two groups can be drawn as (2, 0), (1, 1), (0, 2): a quarter, a half, a quarter of the resamples.
+    intervals = summarise(frames(30, 10)).confidence_intervals
+    assert intervals.pooled["recall"] == pytest.approx((1 / 3, 1))
+    assert intervals.per_frame_mean["recall"] == pytest.approx((1 / 3, 1))
+    assert "hd95_px" in intervals.per_frame_mean
+    assert "pooled.hd95_px" in intervals.not_computed
+
+
+def test_interval_of_a_mean_matches_the_normal_approximation():
+    columns = np.random.default_rng(0).integers(5, 31, 100)
+    recalls = columns / 30
+    lower, upper = summarise(frames(*columns)).confidence_intervals.per_frame_mean["recall"]
+    half_width = 1.96 * recalls.std() / 10
+    assert (lower, upper) == pytest.approx((recalls.mean() - half_width, recalls.mean() + half_width), abs=0.01)
+
+
+def test_same_frames_same_intervals_and_single_group_none():
+    assert summarise(frames(30, 20, 5)) == summarise(frames(30, 20, 5))
+    intervals = summarise(frames(30)).confidence_intervals
+    assert not intervals.pooled
+    assert intervals.not_computed["pooled.dice"] == "an interval needs two groups at least"
+
+
+def test_frames_without_wire_are_listed_and_never_skipped():
+    wire, empty = line_and_guess(30)[0], np.zeros((20, 40), dtype=np.uint8)
+    pairs = {"rightly": (empty, empty), "alarm": (empty, wire), "missed": (wire, empty), "good": (wire, wire)}
+    summary = summarise([score_frame(case, *pair) for case, pair in pairs.items()])
+    assert summary.frames_without_wire.both_empty == ("rightly",)
+    assert summary.frames_without_wire.reference_empty == ("alarm",)
+    assert summary.frames_without_wire.prediction_empty == ("missed",)
+    assert summary.n_frames == len(summary.frames) == 4
+    assert summary.per_frame_mean.dice == pytest.approx(2 / 4)
+    assert summary.per_wire_frame_mean.dice == pytest.approx(1 / 2)
+    assert summary.per_frame_mean.hd95_px == 0
+    assert summary.per_frame_mean.not_computed["hd95_px"].startswith("left out in 3 of 4 frames: ")
+    assert "no wire in the prediction (1)" in summary.pooled.not_computed["hd95_px"]
+
+
+def test_pooled_roc_area_counts_the_background_of_frames_without_wire():
+    wire, empty = line_and_guess(30)[0], np.zeros((20, 40), dtype=np.uint8)
+    half = np.full(wire.shape, 0.5, dtype=np.float32)
+    summary = summarise([score_frame("a", wire, wire, wire * half), score_frame("b", empty, empty, half)])
+    # Against its own background a wire pixel always wins; against the other frame's it always ties.
+    own, other = wire.size - 30, wire.size
+    assert summary.pooled.auc == pytest.approx((own + other / 2) / (own + other))
+    assert summary.per_frame_mean.auc == 1
+    assert "auc" not in summary.pooled.not_computed
+
+
+def test_json_has_the_documented_keys_and_no_nan():
+    summary = to_json(summarise(frames(30, 0), {"case_0": ("p", "a"), "case_1": ("q", "a")}, not_scored=["lost"]))
+    json.dumps(summary, allow_nan=False)
+    assert next(iter(summary)) == "schema_version"
+    assert summary["not_scored"] == ["lost"]
+    assert set(METRICS) <= set(summary["pooled"]) & set(summary["per_frame_mean"]) & set(summary["frames"][0])
+    assert set(summary["paper"]) == {"AUC", "Macro-F1", "Dice", "MIoU", "OIoU"}
+    assert set(summary["sequences"][0]) == {"name", "patient", "n_frames", "pooled", "per_frame_mean"}
+
+
+def test_only_empty_frames():
+    empty = np.zeros((8, 8), dtype=np.uint8)
+    summary = summarise([score_frame(case, empty, empty) for case in "ab"])
+    assert summary.pooled.dice == 1
+    assert summary.paper["AUC"] is None
+    assert summary.per_wire_frame_mean.not_computed["dice"] == "no frames"
+    json.dumps(to_json(summary), allow_nan=False)
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(UsageError, match="no scored frames"):
+        summarise([])
+    with pytest.raises(UsageError, match="more than once: case_0"):
+        summarise(frames(30) * 2)
+    with pytest.raises(UsageError, match="given for case_1"):
+        summarise(frames(30, 30), {"case_0": (None, "a")})

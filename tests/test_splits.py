@@ -1,0 +1,251 @@
+"""Folds that divide no patient or sequence, validate every case once, and are balanced."""
+
+import json
+import logging
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gwunet.dataset import Case
+from gwunet.errors import SchemaError, SplitError, UsageError
+from gwunet.jsonio import write_json
+from gwunet.splits import Fold, Splits, load_splits, make_splits
+
+
+def make_cases(patients: Sequence[Sequence[int]], with_patients: bool = True) -> list[Case]:
+    """Cases of patients, each given by the number of frames in each of its sequences."""
+    return [
+        Case(
+            name=f"p{p}_s{s}_{frame:03d}",
+            image=Path(),
+            mask=Path(),
+            patient=f"p{p}" if with_patients else None,
+            sequence=f"p{p}_s{s}",
+            frame=frame,
+        )
+        for p, sequences in enumerate(patients)
+        for s, count in enumerate(sequences)
+        for frame in range(count)
+    ]
+
+
+def wire(cases: Sequence[Case], pixels: int = 100) -> dict[str, int]:
+    return {case.name: pixels for case in cases}
+
+
+def divided(splits: Splits, cases: Sequence[Case], group: Callable[[Case], str | None]) -> bool:
+    """Brute force: does any group stand in both halves of a fold?"""
+    by_name = {case.name: case for case in cases}
+    return any(group(by_name[a]) == group(by_name[b]) for fold in splits.folds for a in fold.train for b in fold.val)
+
+
+def assert_each_case_is_validated_once(splits: Splits, cases: Sequence[Case]) -> None:
+    everything = sorted(case.name for case in cases)
+    assert sorted(name for fold in splits.folds for name in fold.val) == everything
+    for fold in splits.folds:
+        assert sorted(fold.train + fold.val) == everything
+        assert fold.train
+        assert fold.val
+
+
+patients_strategy = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=3), min_size=1, max_size=9)
+
+
+@given(patients=patients_strategy, with_patients=st.booleans(), seed=st.integers(0, 99), data=st.data())
+def test_properties_of_any_split(
+    patients: list[list[int]], with_patients: bool, seed: int, data: st.DataObject
+) -> None:
+    cases = make_cases(patients, with_patients)
+    if len(cases) < 2:
+        return
+    pixels = {case.name: data.draw(st.integers(0, 500)) for case in cases}
+    splits = make_splits(cases, pixels, seed=seed)
+    assert_each_case_is_validated_once(splits, cases)
+    if splits.grouping == "patient":
+        assert not divided(splits, cases, lambda case: case.patient)
+    if splits.grouping != "frame blocks":
+        assert not divided(splits, cases, lambda case: case.sequence)
+    shuffled = random.Random(seed).sample(cases, len(cases))
+    assert make_splits(shuffled, pixels, seed=seed) == splits
+
+
+@given(sizes=st.lists(st.integers(1, 12), min_size=5, max_size=20))
+def test_folds_are_balanced(sizes: list[int]) -> None:
+    # With equal wire in every frame there is one size to balance, where greedy filling has a known bound.
+    cases = make_cases([[size] for size in sizes])
+    folds = [len(fold.val) for fold in make_splits(cases, wire(cases)).folds]
+    assert max(folds) <= sum(sizes) / 5 + max(sizes)
+    assert max(folds) - min(folds) <= max(sizes)
+
+
+def test_wire_pixels_are_balanced_too() -> None:
+    cases = make_cases([[10]] * 10)
+    pixels = {case.name: 1000 if case.patient in ("p0", "p1", "p2", "p3", "p4") else 10 for case in cases}
+    for fold in make_splits(cases, pixels).folds:
+        assert len(fold.val) == 20
+        assert sum(pixels[name] for name in fold.val) == 10_100
+
+
+def test_seven_patients_of_unequal_size_stay_whole() -> None:
+    cases = make_cases([[9, 4], [30], [2], [7, 7], [12], [1], [5]])
+    splits = make_splits(cases, wire(cases))
+    assert (splits.grouping, len(splits.folds), splits.warnings) == ("patient", 5, ())
+    assert not divided(splits, cases, lambda case: case.patient)
+    assert_each_case_is_validated_once(splits, cases)
+
+
+def test_the_seed_chooses_among_equal_groups() -> None:
+    cases = make_cases([[2]] * 12)
+    assert len({make_splits(cases, wire(cases), seed=seed).folds[0].val for seed in range(8)}) > 1
+
+
+def test_frames_without_any_wire_are_split_all_the_same() -> None:
+    cases = make_cases([[3]] * 5)
+    assert [len(fold.val) for fold in make_splits(cases, wire(cases, 0)).folds] == [3] * 5
+
+
+@pytest.mark.parametrize(
+    ("patients", "with_patients", "grouping", "n_folds", "warning"),
+    [
+        ([[2]] * 5, True, "patient", 5, None),
+        ([[2]] * 5, False, "sequence", 5, None),
+        ([[2, 2, 2]] * 3, True, "sequence", 5, "fewer than 5 patients (3)"),
+        ([[2, 2], [3]], True, "sequence", 3, "fewer than 5 sequences"),
+        ([[2]] * 3, False, "sequence", 3, "fewer than 5 sequences"),
+        ([[2]] * 3, True, "patient", 3, "fewer than 5 patients"),
+        ([[12]], True, "frame blocks", 5, "a single sequence"),
+        ([[3]], False, "frame blocks", 3, "a single sequence"),
+        ([[2]], False, "frame blocks", 2, "a single sequence"),
+    ],
+)
+def test_each_step_down_is_warned_of_and_recorded(
+    patients: list[list[int]],
+    with_patients: bool,
+    grouping: str,
+    n_folds: int,
+    warning: str | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cases = make_cases(patients, with_patients)
+    splits = make_splits(cases, wire(cases))
+    assert (splits.grouping, len(splits.folds)) == (grouping, n_folds)
+    assert_each_case_is_validated_once(splits, cases)
+    if warning is None:
+        assert splits.warnings == ()
+    else:
+        assert any(warning in text for text in splits.warnings)
+        assert warning in caplog.text
+
+
+def test_one_sequence_is_cut_into_runs_of_frames() -> None:
+    cases = [Case(name=f"f{k}", image=Path(), mask=None, patient=None, sequence="s", frame=k) for k in range(12)]
+    for fold in make_splits(cases, wire(cases)).folds:
+        numbers = sorted(int(name[1:]) for name in fold.val)
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert len(numbers) in (2, 3)
+
+
+def test_too_little_to_split_is_an_error() -> None:
+    with pytest.raises(SplitError, match="found 1 training frames; wanted at least 2"):
+        make_splits(make_cases([[1]]), {"p0_s0_000": 1})
+    with pytest.raises(UsageError, match="wanted at least 2"):
+        make_splits(make_cases([[2]]), {}, n_folds=1)
+
+
+def test_folds_are_taken_by_number_or_all() -> None:
+    cases = make_cases([[2]] * 5)
+    splits = make_splits(cases, wire(cases))
+    assert splits.fold(4) is splits.folds[4]
+    assert splits.fold("3") is splits.folds[3]
+    assert splits.fold("all") == Fold(train=tuple(case.name for case in cases), val=())
+    for wrong in (9, -1, "x"):
+        with pytest.raises(UsageError, match=f"fold {wrong}: no such fold; the dataset has folds 0 to 4"):
+            splits.fold(wrong)
+
+
+class TestFiles:
+    def save(self, path: Path, data: Any) -> Path:
+        path.write_text(json.dumps(data))
+        return path
+
+    @given(patients=patients_strategy)
+    def test_what_is_made_is_read_back(
+        self, tmp_path_factory: pytest.TempPathFactory, patients: list[list[int]]
+    ) -> None:
+        cases = make_cases(patients)
+        if len(cases) < 2:
+            return
+        splits = make_splits(cases, wire(cases))
+        path = tmp_path_factory.mktemp("splits") / "splits.json"
+        write_json(path, splits)
+        assert load_splits(path, cases) == splits
+
+    def test_version_1_is_read_for_ever(self, tmp_path: Path) -> None:
+        cases = make_cases([[1]] * 2)
+        fold = {"train": ["p0_s0_000"], "val": ["p1_s0_000"]}
+        path = self.save(tmp_path / "splits.json", {"schema_version": 1, "grouping": "patient", "folds": [fold]})
+        assert load_splits(path, cases).folds == (Fold(train=("p0_s0_000",), val=("p1_s0_000",)),)
+
+    def test_the_bare_list_of_nnunet_is_read(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+        cases = make_cases([[2]] * 3)
+        names = [case.name for case in cases]
+        path = self.save(tmp_path / "splits_final.json", [{"train": names[:4], "val": names[4:]}])
+        splits = load_splits(path, cases)
+        assert splits == Splits(grouping="patient", folds=(Fold(train=tuple(names[:4]), val=tuple(names[4:])),))
+        assert "4 of 6 training cases are validated in no fold" in caplog.text
+
+    @pytest.mark.parametrize(("with_patients", "group"), [(True, "patient p1"), (False, "sequence p1_s0")])
+    @pytest.mark.parametrize("bare", [True, False])
+    def test_a_leak_is_refused_by_name_unless_allowed(
+        self, tmp_path: Path, with_patients: bool, group: str, bare: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        cases = make_cases([[2]] * 5, with_patients)
+        names = [case.name for case in cases]
+        folds = [{"train": names[3:], "val": names[:3]}]
+        path = self.save(
+            tmp_path / "splits.json",
+            folds if bare else {"schema_version": 1, "grouping": "frame blocks", "folds": folds},
+        )
+        with pytest.raises(SplitError, match=f"fold 0 has the {group} in training and in validation.*--allow_leaking"):
+            load_splits(path, cases)
+        with caplog.at_level(logging.WARNING):
+            splits = load_splits(path, cases, allow_leaking=True)
+        assert splits.grouping == "none"
+        assert any(group in warning for warning in splits.warnings)
+        assert group in caplog.text
+
+    def test_a_list_that_divides_one_of_few_patients_leaks(self, tmp_path: Path) -> None:
+        cases = make_cases([[2, 2], [2, 2]])
+        names = [case.name for case in cases]
+        path = self.save(tmp_path / "splits.json", [{"train": names[2:], "val": names[:2]}])
+        with pytest.raises(SplitError, match="patient p0"):
+            load_splits(path, cases)
+
+    @pytest.mark.parametrize(
+        ("fold", "reason"),
+        [
+            ({"train": ["p0_s0_000"], "val": ["nobody"]}, "fold 0: found the unknown cases nobody"),
+            ({"train": ["p0_s0_000"], "val": ["p0_s0_000"]}, "found p0_s0_000 more than once"),
+            ({"train": ["p0_s0_000"], "val": []}, "found 1 training and 0 validation cases"),
+        ],
+    )
+    def test_impossible_folds_are_refused(self, tmp_path: Path, fold: dict[str, list[str]], reason: str) -> None:
+        with pytest.raises(SplitError, match=reason):
+            load_splits(self.save(tmp_path / "splits.json", [fold]), make_cases([[1]] * 2))
+
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            ({"schema_version": 2, "grouping": "patient", "folds": []}, "schema_version: expected one of 1, got 2"),
+            ([{"train": ["a"]}], r"\[0\]\.val: missing"),
+            ("x", "expected|got"),
+        ],
+    )
+    def test_other_content_is_refused_with_its_path(self, tmp_path: Path, data: Any, reason: str) -> None:
+        with pytest.raises(SchemaError, match=reason):
+            load_splits(self.save(tmp_path / "splits.json", data), make_cases([[1]] * 2))

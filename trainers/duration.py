@@ -1,0 +1,52 @@
+"""How many iterations a run has: planned, asked for, or as many as fit a time."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+
+from gwunet.plans import Duration
+
+EPOCHS_IN_TIME = 20
+"""A run limited in time is cut into so many epochs, each with validation, log and checkpoint."""
+TIMED_STEPS = 4
+RESERVE = 0.96
+"""Share of the time that is planned; the rest absorbs what the measurement did not see."""
+
+
+def fit_to_time(minutes: float, step: Callable[[int], None], close_epoch: Callable[[], None]) -> Duration:
+    """The number of iterations that fits, measured on a few real steps.
+
+    Args:
+        minutes: wall-clock time for all of training.
+        step: does training step number ``i``; called a few times, the caller restores the weights afterwards.
+        close_epoch: does what an epoch ends with (validation).
+    """
+    began = time.perf_counter()
+    step(0)
+    seconds = []
+    for index in range(1, 1 + TIMED_STEPS):
+        start = time.perf_counter()
+        step(index)
+        seconds.append(time.perf_counter() - start)
+    start = time.perf_counter()
+    close_epoch()
+    closing = time.perf_counter() - start
+    left = minutes * 60 * RESERVE - (time.perf_counter() - began)
+    per_step = sum(seconds) / len(seconds)
+    epochs = EPOCHS_IN_TIME
+    while epochs > 1 and epochs * closing > 0.15 * left:
+        epochs -= 1
+    iterations = max(1, math.floor((left - epochs * closing) / per_step / epochs))
+    return Duration(epochs=epochs, iterations_per_epoch=iterations, minutes=minutes)
+
+
+def planned(duration: Duration, epochs: int | None, iterations: int | None, minutes: float | None) -> Duration:
+    """The plan's duration with what was asked for in its place."""
+    changed = dataclasses.replace(
+        duration,
+        epochs=epochs or duration.epochs,
+        iterations_per_epoch=iterations or duration.iterations_per_epoch,
+    )
+    asked_for_count = epochs is not None or iterations is not None
+    return dataclasses.replace(changed, minutes=minutes or (None if asked_for_count else duration.minutes))
