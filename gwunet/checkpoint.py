@@ -5,6 +5,7 @@ with. What only training needs (optimiser, history) stands in the same file unde
 """
 
 import dataclasses
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise ModelError(f"{path}: no such checkpoint")
     try:
+        _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises half a dozen types for a damaged file
         reason = str(problem).split("\n")[0]
@@ -68,6 +70,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         raise ModelError(f"{path}: not a gwunet checkpoint of schema version {SCHEMA_VERSION}")
     try:
+        for key, kind in (("dataset", str), ("trainer", str), ("weights", dict), ("epoch", int), ("training", dict)):
+            if not isinstance(content[key], kind):
+                raise ModelError(f"{path}: {key}: expected {kind.__name__}, got {type(content[key]).__name__}")
         return Checkpoint(
             dataset=content["dataset"],
             trainer=content["trainer"],
@@ -81,6 +86,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise ModelError(f"{path}: the key {problem} is missing from the checkpoint") from problem
     except SchemaError as problem:
         raise ModelError(str(problem)) from problem
+
+
+def _check_sums(path: Path) -> None:
+    """Raise ``BadZipFile`` where a byte has changed: torch itself does not compare the archive's check sums."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"{damaged} is damaged")
 
 
 def load_weights(network: Any, checkpoint: Checkpoint, where: Path) -> None:

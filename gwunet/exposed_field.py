@@ -26,6 +26,14 @@ CONTRAST_SHARE = 0.05
 """A border ends in an edge: the field beside it is brighter by at least this share of the frame's bright level."""
 MIN_FIELD_SHARE = 0.05
 """A field smaller than this share of the frame is no field: the whole frame is used instead."""
+BRIGHT_PERCENT = 99
+"""Percentile that stands for a frame's bright level."""
+RINGING_SHARE = 0.015
+"""Compression leaves border pixels up to about this share of the bright level above their black."""
+BRIGHTEST_PERCENT = 99.5
+"""Percentile that stands for the brightest border pixels."""
+OWN_LEVEL_PERCENT = 20
+"""Percentile of a frame's dark edge pixels that stands for its own black."""
 OPENING_PX = 2
 """Dark structures thinner than about twice this are no border even where they touch the frame's edge (a wire)."""
 
@@ -37,10 +45,22 @@ class Border:
     level: float
     """Median value of border pixels; 0 where no frame has a border."""
     threshold: float
-    """Pixels up to this value that connect to the frame's edge are border; -1 where no frame has a border."""
+    """No border pixel of any frame is brighter; -1 where no frame has a border."""
+    spread: float
+    """How far the brightest border pixels of a frame lie above its own black (noise, ringing)."""
 
 
-NO_BORDER = Border(level=0.0, threshold=-1.0)
+@dataclasses.dataclass(frozen=True, slots=True)
+class BorderSample:
+    """What one frame contributes to estimating the border."""
+
+    pixels: Frame
+    """Border pixels along the frame's edges, 1-D; none without a border."""
+    bright: float
+    """The frame's bright level (99th percentile)."""
+
+
+NO_BORDER = Border(level=0.0, threshold=-1.0, spread=0.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +88,8 @@ class Box:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
-def border_pixels(frame: Frame) -> Frame:
-    """Pixels of a ``(H, W)`` frame's border along the frame's edges, as one 1-D array; empty without a border.
+def border_sample(frame: Frame) -> BorderSample:
+    """The pixels of a ``(H, W)`` frame's border along the frame's edges.
 
     Of the blocks along the edges these are the flat ones about as dark as the darkest of them, if the region they
     seed ends in an edge. Dark anatomy at the frame's edge brightens gradually and is left out.
@@ -77,13 +97,14 @@ def border_pixels(frame: Frame) -> Frame:
     blocks = np.concatenate([_blocks(strip) for strip in _edge_strips(frame)])
     values = blocks.astype(np.float32)
     means = values.mean(axis=1)
-    bright = float(np.percentile(frame, 99))
+    bright = float(np.percentile(frame, BRIGHT_PERCENT))
+    none = BorderSample(blocks[:0].ravel(), bright)
     flat = (values.std(axis=1) <= FLAT_SHARE * bright) & (means <= DARK_SHARE * bright)
     if not flat.any():
-        return blocks[:0].ravel()
-    pixels = blocks[flat & (means <= means[flat].min() + FLAT_SHARE * bright)].ravel()
-    has_field_beside = not exposed_field(frame, estimate_border([pixels])).all()
-    return pixels if has_field_beside else pixels[:0]
+        return none
+    found = BorderSample(blocks[flat & (means <= means[flat].min() + FLAT_SHARE * bright)].ravel(), bright)
+    has_field_beside = not exposed_field(frame, estimate_border([found])).all()
+    return found if has_field_beside else none
 
 
 def _edge_strips(frame: Frame) -> list[Frame]:
@@ -99,21 +120,26 @@ def _blocks(strip: Frame) -> Frame:
     return strip[:, : count * depth].reshape(depth, count, depth).transpose(1, 0, 2).reshape(count, depth * depth)
 
 
-def estimate_border(samples: Sequence[Frame]) -> Border:
+def estimate_border(samples: Sequence[BorderSample]) -> Border:
     """The border level of frames of one integer type.
 
     Args:
-        samples: for each frame what ``border_pixels`` gave.
+        samples: for each frame what ``border_sample`` gave.
 
     Returns:
-        The median of all samples, and a threshold above nearly all of them with room for ringing.
+        The median of all samples, a threshold above nearly all of them, and the spread within a frame.
     """
-    pixels = np.concatenate([np.asarray(sample, np.float64) for sample in samples]) if samples else np.empty(0)
-    if pixels.size == 0:
+    present = [sample for sample in samples if sample.pixels.size]
+    if not present:
         return NO_BORDER
-    level, high = np.percentile(pixels, (50, 99.5))
-    spread = max(float(high - level), 1.0)
-    return Border(level=round(float(level), 3), threshold=round(float(high + spread), 3))
+    values = [sample.pixels.astype(np.float64) for sample in present]
+    above_own = np.concatenate([pixels - np.median(pixels) for pixels in values])
+    ringing = RINGING_SHARE * float(np.median([sample.bright for sample in present]))
+    spread = max(float(np.percentile(above_own, BRIGHTEST_PERCENT)), ringing)
+    level, high = np.percentile(np.concatenate(values), (50, BRIGHTEST_PERCENT))
+    return Border(
+        level=round(float(level), 3), threshold=round(float(high) + spread, 3), spread=round(spread, 3)
+    )
 
 
 def exposed_field(frame: Frame, border: Border) -> Mask:
@@ -126,15 +152,18 @@ def exposed_field(frame: Frame, border: Border) -> Mask:
     from scipy import ndimage
 
     everywhere = np.ones(frame.shape, np.bool_)
-    dark = frame <= border.threshold
-    rim = np.concatenate((dark[0], dark[-1], dark[:, 0], dark[:, -1]))
-    if not rim.any():
+    rim = np.concatenate((frame[0], frame[-1], frame[:, 0], frame[:, -1]))
+    rim = rim[rim <= border.threshold]
+    if rim.size == 0:
         return everywhere
-    dark = _open(dark)
+    # Black differs between sequences: the frame's own counts, so that dark anatomy beside a blacker border stays.
+    own_level = float(np.percentile(rim, OWN_LEVEL_PERCENT))
+    limit = min(border.threshold, own_level + 2 * border.spread)
+    dark = _open(frame <= limit)
     labels, _ = ndimage.label(dark)
     touching = np.unique(np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1])))
     outside = np.isin(labels, touching[touching > 0])
-    if not outside.any() or not _ends_in_an_edge(frame, outside, border):
+    if not outside.any() or not _ends_in_an_edge(frame, outside, limit):
         return everywhere
     regions, count = ndimage.label(~outside)
     if count == 0:
@@ -156,8 +185,8 @@ def _open(dark: Mask) -> Mask:
     return opened[size:-size, size:-size].astype(np.bool_) & dark
 
 
-def _ends_in_an_edge(frame: Frame, outside: Mask, border: Border) -> bool:
-    """Whether the pixels just beyond the dark region are clearly brighter than a border."""
+def _ends_in_an_edge(frame: Frame, outside: Mask, limit: float) -> bool:
+    """Whether the pixels just beyond the dark region are clearly brighter than its brightest pixels may be."""
     from scipy import ndimage
 
     near = ndimage.maximum_filter(outside.view(np.uint8), 9).astype(np.bool_)
@@ -165,7 +194,7 @@ def _ends_in_an_edge(frame: Frame, outside: Mask, border: Border) -> bool:
     beyond = frame[near & ~touching]
     if beyond.size == 0:
         return False
-    return bool(np.median(beyond) >= border.level + CONTRAST_SHARE * np.percentile(frame, 99))
+    return bool(np.median(beyond) >= limit + CONTRAST_SHARE * np.percentile(frame, BRIGHT_PERCENT))
 
 
 def bounding_box(mask: Mask) -> Box:

@@ -1,5 +1,6 @@
 """What is measured of a raw dataset before anything is decided (``fingerprint.json``)."""
 
+import contextlib
 import dataclasses
 import hashlib
 from collections import Counter
@@ -7,28 +8,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.dataset import Case, Dataset
 from gwunet.errors import DatasetError
-from gwunet.exposed_field import Border, Box, border_pixels, bounding_box, estimate_border, exposed_field
+from gwunet.exposed_field import Border, BorderSample, Box, border_sample, bounding_box, estimate_border, exposed_field
+from gwunet.progress import Progress, no_progress
 
 FRAMES_PER_PROCESS = 50
 """A further process pays only with so many frames: starting one costs about a second."""
 BORDER_SAMPLE_PX = 2000
 """Border pixels kept of a frame for estimating the level."""
-
-Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
-"""Wraps an iterable of known length in a progress bar: ``(items, total, label)``."""
-
-
-def no_progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-    """The silent default where a progress bar may be given."""
-    del total, label
-    return items
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +38,9 @@ class Spread:
     def of(cls, values: Sequence[float]) -> "Spread":
         """The spread of at least one value."""
         p05, median, p95 = np.percentile(np.asarray(values, np.float64), (5, 50, 95))
+        names = ("median", "p05", "p95", "minimum", "maximum")
         numbers = (median, p05, p95, min(values), max(values))
-        return cls(**dict(zip(("median", "p05", "p95", "minimum", "maximum"), (round(float(n), 6) for n in numbers))))
+        return cls(**dict(zip(names, (round(float(n), 6) for n in numbers), strict=True)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +72,7 @@ class FrameMeasurement:
 class Fingerprint:
     """A dataset in numbers; sizes in pixels, intensities in the frames' own units."""
 
-    schema_version: int
+    schema_version: Literal[1]
     dataset: str
     n_frames: int
     dtypes: dict[str, int]
@@ -125,7 +119,7 @@ def extract_fingerprint(dataset: Dataset, processes: int = 1, progress: Progress
     Args:
         dataset: an opened raw dataset, verified before.
         processes: at most so many worker processes; the result is the same for any number.
-        progress: see ``Progress``.
+        progress: see ``gwunet.progress.Progress``.
 
     Raises:
         FrameError: a frame or mask cannot be read.
@@ -134,7 +128,7 @@ def extract_fingerprint(dataset: Dataset, processes: int = 1, progress: Progress
     cases = dataset.training
     if not cases:
         raise DatasetError(f"{dataset.folder}: there are no training frames to measure")
-    with _mapper(dataset, processes, len(cases)) as run:
+    with _workers(dataset, processes, len(cases)) as run:
         samples = list(progress(run(_border_sample, cases), len(cases), "borders"))
         borders = _estimate_borders(samples)
         jobs = [(case, borders) for case in cases]
@@ -142,45 +136,39 @@ def extract_fingerprint(dataset: Dataset, processes: int = 1, progress: Progress
     return summarise_measurements(dataset, borders, measured)
 
 
-class _mapper:  # noqa: N801 (used as a function)
-    """``with _mapper(...) as run: run(function, jobs)`` maps in order, in this process or several."""
+Run = Callable[[Callable[[Dataset, Any], Any], Sequence[Any]], Iterator[Any]]
+"""Maps a function of a dataset and a job over jobs, in order."""
 
-    def __init__(self, dataset: Dataset, processes: int, n_frames: int) -> None:
-        # Workers need to know how to read, not the list of all cases, which would travel with every job.
-        self._dataset = dataclasses.replace(dataset, training=(), test=(), description={}, problems=())
-        count = min(processes, -(-n_frames // FRAMES_PER_PROCESS))
-        self._pool = ProcessPoolExecutor(count, mp_context=get_context("spawn")) if count > 1 else None
 
-    def __enter__(self) -> Callable[[Callable[[Dataset, Any], Any], Sequence[Any]], Iterator[Any]]:
-        return self._run
-
-    def __exit__(self, *exception: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-
-    def _run(self, function: Callable[[Dataset, Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
-        if self._pool is None:
-            yield from (function(self._dataset, job) for job in jobs)
-            return
+@contextlib.contextmanager
+def _workers(dataset: Dataset, processes: int, n_frames: int) -> Iterator[Run]:
+    """A ``Run`` in this process, or in several where there are enough frames."""
+    # Workers need to know how to read, not the list of all cases, which would travel with every job.
+    reader = dataclasses.replace(dataset, training=(), test=(), description={}, problems=())
+    count = min(processes, -(-n_frames // FRAMES_PER_PROCESS))
+    if count <= 1:
+        yield lambda function, jobs: (function(reader, job) for job in jobs)
+        return
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         try:
-            yield from self._pool.map(function, [self._dataset] * len(jobs), jobs, chunksize=8)
+            yield lambda function, jobs: pool.map(function, [reader] * len(jobs), jobs, chunksize=8)
         except BrokenProcessPool as problem:
             raise DatasetError(
-                f"{self._dataset.folder}: a worker process died while frames were measured, most likely for lack of "
-                "memory; run again with -np 1"
+                f"{dataset.folder}: a worker process died while frames were measured, most likely for lack of memory; "
+                "run again with -np 1"
             ) from problem
 
 
-def _border_sample(dataset: Dataset, case: Case) -> tuple[str, NDArray[Any]]:
+def _border_sample(dataset: Dataset, case: Case) -> tuple[str, BorderSample]:
     frame = dataset.read_frame(case)
-    pixels = border_pixels(frame)
-    step = max(1, pixels.size // BORDER_SAMPLE_PX)
-    return str(frame.dtype), pixels[::step]
+    sample = border_sample(frame)
+    step = max(1, sample.pixels.size // BORDER_SAMPLE_PX)
+    return str(frame.dtype), dataclasses.replace(sample, pixels=sample.pixels[::step])
 
 
-def _estimate_borders(samples: Sequence[tuple[str, NDArray[Any]]]) -> dict[str, Border]:
+def _estimate_borders(samples: Sequence[tuple[str, BorderSample]]) -> dict[str, Border]:
     dtypes = sorted({dtype for dtype, _ in samples})
-    return {dtype: estimate_border([pixels for kind, pixels in samples if kind == dtype]) for dtype in dtypes}
+    return {dtype: estimate_border([sample for kind, sample in samples if kind == dtype]) for dtype in dtypes}
 
 
 def _measure(dataset: Dataset, job: tuple[Case, dict[str, Border]]) -> FrameMeasurement:
@@ -213,7 +201,8 @@ def _measure(dataset: Dataset, job: tuple[Case, dict[str, Border]]) -> FrameMeas
 def measure_wire(wire: NDArray[np.bool_]) -> tuple[tuple[float, float], float, int, int]:
     """Width (median, 95th percentile), centreline length, pieces and endpoints of a ``(H, W)`` mask, in pixels.
 
-    The width at a centreline pixel is twice its distance to the background, less one for the pixel's own extent.
+    The width at a centreline pixel follows from its distance to the background, twice that less one for the pixel's own
+    extent, or twice where the ridge of the distances is two pixels wide.
     The length counts steps between neighbouring centreline pixels, diagonal ones as sqrt(2).
     """
     from scipy import ndimage
@@ -224,8 +213,9 @@ def measure_wire(wire: NDArray[np.bool_]) -> tuple[tuple[float, float], float, i
     rows, columns = bounding_box(wire).slices
     wire = np.pad(wire[rows, columns], 1)
     skeleton = skeletonize(wire)
-    distance = ndimage.distance_transform_edt(wire)[skeleton]
-    widths = 2 * distance - 1
+    distance = ndimage.distance_transform_edt(wire)
+    beside = ndimage.maximum_filter(np.where(skeleton, 0, distance), 3)
+    widths = (2 * distance - (beside < distance))[skeleton]
     straight = (skeleton[1:] & skeleton[:-1]).sum() + (skeleton[:, 1:] & skeleton[:, :-1]).sum()
     # A diagonal step counts only where no straight path joins its ends.
     falling = skeleton[1:, 1:] & skeleton[:-1, :-1] & ~skeleton[1:, :-1] & ~skeleton[:-1, 1:]

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import sys
 import tempfile
 import types
 import typing
@@ -65,6 +66,8 @@ def _convert(expected: Any, data: Any, where: str, path: str) -> Any:
         inner = typing.get_args(expected)[1]
         return {key: _convert(inner, item, where, f"{path}.{key}" if path else key) for key, item in data.items()}
     if expected is float and isinstance(data, int) and not isinstance(data, bool):
+        if abs(data) > sys.float_info.max:
+            raise _mismatch(where, path, "float", data)
         return float(data)
     if expected in (int, float, str, bool, type(None)):
         if type(data) is expected:
@@ -92,7 +95,7 @@ def _convert_tuple(inner: tuple[Any, ...], data: Any, where: str, path: str) -> 
         return tuple(_convert(inner[0], item, where, f"{path}[{i}]") for i, item in enumerate(data))
     if len(inner) != len(data):
         raise _mismatch(where, path, f"array of {len(inner)}", data)
-    return tuple(_convert(kind, item, where, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(inner, data)))
+    return tuple(_convert(kind, item, where, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(inner, data, strict=True)))
 
 
 def _convert_dataclass(cls: type[Any], data: Any, where: str, path: str) -> Any:
@@ -127,11 +130,15 @@ def parse_json(path: Path) -> Any:
         SchemaError: the file is missing or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError:
         raise SchemaError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+    except ValueError as problem:
         raise SchemaError(f"{path}: not valid JSON ({problem})") from problem
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def read_json(cls: type[T], path: Path) -> T:

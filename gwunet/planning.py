@@ -8,11 +8,12 @@ from typing import Literal, Protocol
 from gwunet.data.store import write_store
 from gwunet.dataset import Dataset
 from gwunet.device import available_memory_gb, resolve_device
-from gwunet.errors import UsageError
-from gwunet.fingerprint import Fingerprint, Progress, extract_fingerprint, no_progress
+from gwunet.errors import NotPreparedError, UsageError
+from gwunet.fingerprint import Fingerprint, extract_fingerprint
 from gwunet.integrity import verify_dataset
 from gwunet.jsonio import read_json, write_json
 from gwunet.plans import Configuration, Plans, Preprocessing, Target
+from gwunet.progress import Progress, no_progress
 from gwunet.registry import Registry
 from gwunet.splits import load_splits, make_splits
 from gwunet.workspace import Workspace
@@ -77,6 +78,18 @@ def planners_for(configurations: Sequence[str] | None, planner: str | None) -> l
     return [PLANNERS.get(by_configuration[name])() for name in wanted]
 
 
+def read_plans(workspace: Workspace, dataset: str) -> Plans:
+    """The plans of a dataset.
+
+    Raises:
+        NotPreparedError: it has not been planned.
+    """
+    path = workspace.preprocessed_dataset(dataset) / "plans.json"
+    if not path.is_file():
+        raise NotPreparedError(f"{path}: {dataset} has not been planned; run gw_plan_and_preprocess -d {dataset} first")
+    return read_json(Plans, path)
+
+
 def plan_dataset(
     dataset: str | int,
     *,
@@ -101,7 +114,7 @@ def plan_dataset(
         target: the machine to train on; None is this one.
         processes: for measuring.
         clean: forget earlier fingerprint, folds and plans.
-        progress: see ``gwunet.fingerprint.Progress``.
+        progress: see ``gwunet.progress.Progress``.
 
     Raises:
         DatasetError: the dataset is missing or broken; every problem is listed.
@@ -146,8 +159,6 @@ def preprocess_dataset(
         NotPreparedError: the dataset has not been planned.
         FrameError: a frame or mask cannot be read.
     """
-    from gwunet.training import read_plans
-
     workspace = _as_workspace(workspace)
     raw = Dataset.open(workspace.raw_dataset(dataset))
     plans = read_plans(workspace, raw.name)

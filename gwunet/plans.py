@@ -11,6 +11,11 @@ from gwunet.errors import UsageError
 from gwunet.exposed_field import Border
 
 
+def _require(holds: bool, what: str, wanted: str) -> None:
+    if not holds:
+        raise ValueError(f"{what}, it must be {wanted}")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Spec:
     """A registered class by name, with its arguments."""
@@ -26,6 +31,9 @@ class Target:
     device: Literal["cpu", "cuda"]
     memory_gb: float
     """Memory a training step may take, in GiB."""
+
+    def __post_init__(self) -> None:
+        _require(self.memory_gb > 0, f"memory_gb is {self.memory_gb}", "above 0")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,8 +64,11 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         low, high = self.scale
-        if not 0 < low <= high:
-            raise ValueError(f"scale is {self.scale}, it must be two positive numbers, the smaller first")
+        _require(0 < low <= high, f"scale is {self.scale}", "two positive numbers, the smaller first")
+        for field in dataclasses.fields(self):
+            if field.name.endswith("_probability"):
+                value = getattr(self, field.name)
+                _require(0 <= value <= 1, f"{field.name} is {value}", "in [0, 1]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +87,13 @@ class Optimiser:
     gradient_clip: float
     """Largest L2 norm of all gradients together."""
 
+    def __post_init__(self) -> None:
+        _require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}", "above 0")
+        _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}", "at least 0")
+        _require(0 <= self.momentum < 1, f"momentum is {self.momentum}", "in [0, 1)")
+        _require(0 <= self.warmup_share < 1, f"warmup_share is {self.warmup_share}", "in [0, 1)")
+        _require(self.gradient_clip > 0, f"gradient_clip is {self.gradient_clip}", "above 0")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Duration:
@@ -85,6 +103,11 @@ class Duration:
     iterations_per_epoch: int
     minutes: float | None
     """If given, epochs x iterations give way to what fits this time, measured once at the start."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs > 0, f"epochs is {self.epochs}", "at least 1")
+        _require(self.iterations_per_epoch > 0, f"iterations_per_epoch is {self.iterations_per_epoch}", "at least 1")
+        _require(self.minutes is None or self.minutes > 0, f"minutes is {self.minutes}", "above 0, or null")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,10 +122,8 @@ class Inference:
     """Probability from which a pixel is wire."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.step <= 1:
-            raise ValueError(f"step is {self.step}, it must lie in (0, 1]")
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"threshold is {self.threshold}, it must lie in (0, 1)")
+        _require(0 < self.step <= 1, f"step is {self.step}", "in (0, 1]")
+        _require(0 < self.threshold < 1, f"threshold is {self.threshold}", "in (0, 1)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,22 +160,20 @@ class Configuration:
     decisions: tuple[Decision, ...]
 
     def __post_init__(self) -> None:
-        if min(self.patch_size) < 1 or self.batch_size < 1:
-            raise ValueError(f"patch_size {self.patch_size} and batch_size {self.batch_size} must be at least 1")
+        _require(min(self.patch_size) > 0, f"patch_size is {self.patch_size}", "at least 1")
+        _require(self.batch_size > 0, f"batch_size is {self.batch_size}", "at least 1")
+        share = self.foreground_oversampling
+        _require(0 <= share <= 1, f"foreground_oversampling is {share}", "in [0, 1]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Plans:
     """All configurations of one dataset."""
 
-    schema_version: int
+    schema_version: Literal[1]
     dataset: str
     preprocessing: Preprocessing
     configurations: dict[str, Configuration]
-
-    def __post_init__(self) -> None:
-        if self.schema_version != 1:
-            raise ValueError(f"schema_version is {self.schema_version}, this gwunet reads 1")
 
     def configuration(self, name: str) -> Configuration:
         """One configuration by name.

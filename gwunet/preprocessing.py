@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.exposed_field import Border, Box, Frame, Mask, border_pixels, bounding_box, estimate_border, exposed_field
+from gwunet.exposed_field import Border, Box, Frame, Mask, border_sample, bounding_box, estimate_border, exposed_field
 from gwunet.plans import Preprocessing
 
 MIN_STD = 1e-6
@@ -55,7 +55,7 @@ def crop_frame(frame: Frame, preprocessing: Preprocessing) -> CroppedFrame:
 
 
 def _border_of_one(frame: Frame) -> Border:
-    return estimate_border([border_pixels(frame)])
+    return estimate_border([border_sample(frame)])
 
 
 def normalise(pixels: Frame, field: Mask, mean: float, std: float) -> NDArray[np.float32]:

@@ -9,8 +9,9 @@ from gwunet.checkpoint import FINAL, LATEST
 from gwunet.data.store import PreprocessedStore
 from gwunet.dataset import Dataset
 from gwunet.errors import NotPreparedError, UsageError
-from gwunet.jsonio import read_json, write_json
-from gwunet.plans import Configuration, Plans, Preprocessing
+from gwunet.jsonio import write_json
+from gwunet.planning import read_plans
+from gwunet.plans import Configuration, Preprocessing
 from gwunet.registry import Registry
 from gwunet.splits import Fold, Splits, load_splits
 from gwunet.workspace import Workspace
@@ -39,6 +40,8 @@ class TrainConfig:
     compile: bool = False
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: must be at least 0")
         for name in ("epochs", "iterations", "minutes", "batch_size", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -76,18 +79,6 @@ TRAINERS: Registry[TrainerClass] = Registry("trainer", home="gwunet.trainers")
 def results_folder(workspace: Workspace, dataset: str, configuration: str, trainer: str) -> Path:
     """Where the folds of one configuration and trainer lie."""
     return workspace.results_dataset(dataset) / f"{configuration}__{trainer}"
-
-
-def read_plans(workspace: Workspace, dataset: str) -> Plans:
-    """The plans of a dataset.
-
-    Raises:
-        NotPreparedError: it has not been planned.
-    """
-    path = workspace.preprocessed_dataset(dataset) / "plans.json"
-    if not path.is_file():
-        raise NotPreparedError(f"{path}: {dataset} has not been planned; run gw_plan_and_preprocess -d {dataset} first")
-    return read_json(Plans, path)
 
 
 def train(
@@ -139,6 +130,10 @@ def train(
     splits = _read_splits(prepared / "splits.json", raw, allow_leaking_splits)
     chosen = splits.fold(fold)
     store = PreprocessedStore(prepared)
+    if store.index.preprocessing != plans.preprocessing:
+        raise NotPreparedError(
+            f"{prepared}: the frames were preprocessed for an earlier plan; run gw_plan_and_preprocess -d {name} again"
+        )
     for case in (*chosen.train, *chosen.val):
         store.entry(case)
     base = results_folder(workspace, name, configuration, trainer)

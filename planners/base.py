@@ -18,6 +18,8 @@ CPU_PATCH_EDGE = 256
 CPU_MINUTES = 8.0
 """Training time on a CPU: a first result within ten minutes, planning and validation included."""
 SMALLEST_PATCH_EDGE = 64
+SHRINK_SHARE = 0.1
+"""A patch that does not fit the memory loses about this share of its longest edge at a time."""
 
 
 class Planner(abc.ABC):
@@ -115,7 +117,7 @@ class Planner(abc.ABC):
     ) -> tuple[int, int]:
         field = (fingerprint.field_height.median, fingerprint.field_width.median)
         multiple = stride if target.device == "cuda" else min(stride, 16)
-        wanted = [max(_round_up(edge, multiple), stride * MIN_BOTTLENECK_EDGE) for edge in field]
+        wanted = [max(_round_up(edge, multiple), SMALLEST_PATCH_EDGE) for edge in field]
         reason = f"the median exposed field is {field[0]:.0f} x {field[1]:.0f}, rounded up to a multiple of {multiple}"
         if target.device == "cpu" and max(wanted) > CPU_PATCH_EDGE:
             wanted = [min(edge, CPU_PATCH_EDGE) for edge in wanted]
@@ -135,7 +137,8 @@ class Planner(abc.ABC):
                     f"{target.memory_gb} GiB do not hold a training step of {self.configuration_name} even with "
                     f"patches of {patch[0]} x {patch[1]}; give more with --memory_gb or plan another configuration"
                 )
-            patch = tuple(max(SMALLEST_PATCH_EDGE, edge - stride) if edge == longest else edge for edge in patch)
+            less = max(1, round(SHRINK_SHARE * longest / stride)) * stride  # counting costs half a second each time
+            patch = tuple(max(SMALLEST_PATCH_EDGE, edge - less) if edge == longest else edge for edge in patch)
             decisions.append(
                 Decision(
                     what="patch size",

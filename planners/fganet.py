@@ -35,9 +35,15 @@ class FGANetPlanner(Planner):
             features = [GPU_FIRST_FEATURES << index for index in range(stages)]
         else:
             features = [min(CPU_FIRST_FEATURES << index, CPU_MAX_FEATURES) for index in range(stages)]
+        # As wide as the skip of the same stage (the text), or as that of the next one (the cost figure).
+        wide, narrow = features[-2::-1], [*features[-3::-1], features[0]]
         return Spec(
             name="FGANet",
-            arguments={"in_channels": 1, "features": features, "decoder_features": features[-2::-1]},
+            arguments={
+                "in_channels": 1,
+                "features": features,
+                "decoder_features": wide if target.device == "cuda" else narrow,
+            },
         )
 
     def network_reason(self, target: Target) -> str:

@@ -79,7 +79,7 @@ class Trainer:
         plan = self.configuration.optimiser
         parameters = self.network.parameters()
         if plan.name == "adamw":
-            return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay)
+            return torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
         return torch.optim.SGD(
             parameters,
             lr=plan.learning_rate,
@@ -262,13 +262,22 @@ class Trainer:
             return None
         checkpoint = load_checkpoint(path)
         self.configuration = checkpoint.configuration
-        self.batches = self.build_batches()
         load_weights(self.network, checkpoint, path)
         state = checkpoint.training
+        self._keep_choices(state["seed"])
+        self.batches = self.build_batches()
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["torch_rng"])
         return [from_json(EpochRecord, record, str(path)) for record in state["records"]]
+
+    def _keep_choices(self, seed: int) -> None:
+        """A continued run keeps the choices it began with: others would not give the same weights."""
+        options = self.task.options
+        given = [name for name in ("epochs", "iterations", "minutes", "batch_size", "learning_rate") if getattr(options, name)]
+        if given or options.seed not in (0, seed):
+            logger.warning("%s: training goes on with the choices it began with", self.task.folder)
+        self.task = dataclasses.replace(self.task, options=dataclasses.replace(options, seed=seed))
 
     def _log_start(self) -> dict[str, Any]:
         return {

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import statistics
 import time
 from collections.abc import Callable
 
@@ -9,7 +10,9 @@ from gwunet.plans import Duration
 
 EPOCHS_IN_TIME = 20
 """A run limited in time is cut into so many epochs, each with validation, log and checkpoint."""
-TIMED_STEPS = 4
+TIMED_STEPS = 8
+TIMED_SHARE = 0.06
+"""Steps are timed until there are ``TIMED_STEPS`` of them or this share of the time is spent."""
 RESERVE = 0.96
 """Share of the time that is planned; the rest absorbs what the measurement did not see."""
 
@@ -23,17 +26,17 @@ def fit_to_time(minutes: float, step: Callable[[int], None], close_epoch: Callab
         close_epoch: does what an epoch ends with (validation).
     """
     began = time.perf_counter()
-    step(0)
-    seconds = []
-    for index in range(1, 1 + TIMED_STEPS):
+    step(0)  # the first one allocates and is left out
+    seconds: list[float] = []
+    while len(seconds) < TIMED_STEPS and (not seconds or time.perf_counter() - began < TIMED_SHARE * minutes * 60):
         start = time.perf_counter()
-        step(index)
+        step(len(seconds) + 1)
         seconds.append(time.perf_counter() - start)
     start = time.perf_counter()
     close_epoch()
     closing = time.perf_counter() - start
     left = minutes * 60 * RESERVE - (time.perf_counter() - began)
-    per_step = sum(seconds) / len(seconds)
+    per_step = statistics.median(seconds)  # a machine that stalls for a moment does not halve the training
     epochs = EPOCHS_IN_TIME
     while epochs > 1 and epochs * closing > 0.15 * left:
         epochs -= 1

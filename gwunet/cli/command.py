@@ -61,10 +61,25 @@ def run(
         return INTERRUPTED
 
 
+class _OnceFilter(logging.Filter):
+    """Lets each text through once: a command reads a dataset in several steps, a person its warnings once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        new = text not in self._said
+        self._said.add(text)
+        return new
+
+
 def _log_to_stderr() -> None:
     logger = logging.getLogger("gwunet")
     if not logger.handlers:
         handler = logging.StreamHandler()
+        handler.addFilter(_OnceFilter())
         handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def bar(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-    """A progress bar with rate and time left on standard error (a ``gwunet.fingerprint.Progress``)."""
+    """A progress bar with rate and time left on standard error (a ``gwunet.progress.Progress``)."""
     from tqdm import tqdm
 
     return tqdm(items, total=total, desc=label, unit="frame")

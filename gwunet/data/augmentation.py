@@ -56,7 +56,6 @@ def vary_intensity(rng: np.random.Generator, patch: Sample, augmentation: Augmen
     from batchgenerators.augmentations.noise_augmentations import augment_gaussian_noise
     from scipy.ndimage import gaussian_filter
 
-    # Drawn at once, so that turning one transform off leaves the others' draws as they were.
     blur, noise, brightness, contrast, gamma = rng.random(5)
     sigma_px = rng.uniform(*BLUR_SIGMA_RANGE_PX)
     frame = patch.frame

@@ -85,7 +85,7 @@ class CaseOrder:
     def case(self, position: int) -> str:
         """The case at a position of the endless shuffled sequence."""
         lap, index = divmod(position, len(self._cases))
-        order = np.random.default_rng((self._seed, lap)).permutation(len(self._cases))
+        order = np.random.default_rng((self._seed, 0, lap)).permutation(len(self._cases))
         return self._cases[int(order[index])]
 
 

@@ -7,10 +7,10 @@ normalised when it is read, and the operating system decides what stays in memor
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from gwunet.dataset import IGNORE, Case, Dataset
 from gwunet.errors import NotPreparedError
 from gwunet.exposed_field import Box
-from gwunet.fingerprint import Progress, no_progress
 from gwunet.jsonio import read_json, replacing, write_json
 from gwunet.plans import Preprocessing
 from gwunet.preprocessing import CroppedFrame, crop_frame, normalise
+from gwunet.progress import Progress, no_progress
 
 WIRE_BIT, IGNORE_BIT, FIELD_BIT = 1, 2, 4
 """Bits of a byte in labels.bin."""
@@ -49,8 +49,8 @@ class Entry:
 class Index:
     """``store.json``."""
 
-    schema_version: int
-    dtype: str
+    schema_version: Literal[1]
+    dtype: Literal["uint8", "uint16"]
     n_pixels: int
     preprocessing: Preprocessing
     entries: tuple[Entry, ...]
@@ -140,7 +140,7 @@ def write_store(
         FrameError: a frame or mask cannot be read.
     """
     (folder / "store.json").unlink(missing_ok=True)
-    dtype = np.dtype(max(preprocessing.borders, key=lambda name: np.dtype(name).itemsize))
+    dtype = np.dtype(np.uint16 if "uint16" in preprocessing.borders else np.uint8)
     entries: list[Entry] = []
     with contextlib.ExitStack() as stack:
         frames = stack.enter_context(stack.enter_context(replacing(folder / "frames.bin")).open("wb"))
@@ -151,7 +151,7 @@ def write_store(
             entries.append(_append(case, crop, mask, dtype, offset, frames, labels))
             offset += crop.pixels.size
     index = Index(
-        schema_version=1, dtype=str(dtype), n_pixels=offset, preprocessing=preprocessing, entries=tuple(entries)
+        schema_version=1, dtype="uint16" if dtype == np.uint16 else "uint8", n_pixels=offset, preprocessing=preprocessing, entries=tuple(entries)
     )
     write_json(folder / "store.json", index)
 
@@ -177,7 +177,9 @@ def _append(
     labels: BinaryIO,
 ) -> Entry:
     cropped = mask[crop.box.slices]
-    bits = (cropped == 1) * WIRE_BIT | (cropped == IGNORE) * IGNORE_BIT | crop.field * FIELD_BIT
+    # Wire counts where it was exposed: elsewhere there is nothing to see, and prediction gives 0.
+    wire = (cropped == 1) & crop.field
+    bits = wire * WIRE_BIT | (cropped == IGNORE) * IGNORE_BIT | crop.field * FIELD_BIT
     frames.write(np.ascontiguousarray(crop.pixels, dtype=dtype).tobytes())
     labels.write(bits.astype(np.uint8).tobytes())
     return Entry(
@@ -189,11 +191,5 @@ def _append(
         frame_shape=crop.frame_shape,
         mean=crop.mean,
         std=crop.std,
-        wire_pixels=int((cropped == 1).sum()),
+        wire_pixels=int(wire.sum()),
     )
-
-
-def missing_cases(store: PreprocessedStore, cases: Sequence[str]) -> tuple[str, ...]:
-    """Those of ``cases`` that are not in the store."""
-    known = set(store.cases)
-    return tuple(case for case in cases if case not in known)

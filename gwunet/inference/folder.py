@@ -14,7 +14,7 @@ import numpy as np
 
 from gwunet.errors import DatasetError, FrameError, UsageError
 from gwunet.exposed_field import Frame
-from gwunet.fingerprint import Progress, no_progress
+from gwunet.progress import Progress, no_progress
 from gwunet.inference.overlay import draw_overlay
 from gwunet.inference.predictor import Prediction, Predictor
 from gwunet.io.frames import FRAME_ENDINGS, list_frames, read_frame, write_frame, write_mask
@@ -84,7 +84,7 @@ def predict_folder(
         overlay: also ``overlays/<name>.png``.
         save_probabilities: also ``<name>.npz`` with ``probability`` in float16.
         skip_finished: leave frames whose mask is there already.
-        progress: see ``gwunet.fingerprint.Progress``.
+        progress: see ``gwunet.progress.Progress``.
 
     Raises:
         UsageError: there is nothing at ``source``, or masks would overwrite frames.

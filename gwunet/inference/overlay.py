@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.exposed_field import Frame, border_pixels, estimate_border, exposed_field
+from gwunet.exposed_field import Frame, border_sample, estimate_border, exposed_field
 
 HIT, FALSE, MISSED = (0, 200, 140), (255, 80, 0), (90, 190, 255)
 """Bluish green, vermilion and sky blue, which colour-blind readers tell apart too; RGB."""
@@ -46,7 +46,7 @@ def _paint(picture: NDArray[np.float32], pixels: NDArray[np.bool_], colour: tupl
 
 def _windowed(frame: Frame) -> NDArray[np.float32]:
     """(H, W) grey values from 0 to 255 in which the exposed field uses the whole range."""
-    field = exposed_field(frame, estimate_border([border_pixels(frame)]))
+    field = exposed_field(frame, estimate_border([border_sample(frame)]))
     black, white = np.percentile(frame[field], WINDOW_PERCENT)
     grey = (frame.astype(np.float32) - black) * (255 / max(white - black, 1))
     return np.asarray(np.clip(grey, 0, 255), dtype=np.float32)

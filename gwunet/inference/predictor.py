@@ -63,9 +63,12 @@ class Predictor:
         """
         if not checkpoints:
             raise UsageError("a Predictor needs at least one checkpoint")
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"--batch_size {batch_size}: must be at least 1")
         first = checkpoints[0]
-        if any(other.preprocessing != first.preprocessing for other in checkpoints):
-            raise ModelError("the folds were preprocessed differently; train them from one plan")
+        for other in checkpoints[1:]:
+            if other.preprocessing != first.preprocessing or other.configuration.network != first.configuration.network:
+                raise ModelError("the folds differ in network or preprocessing; train them from one plan")
         self.configuration = first.configuration
         self.preprocessing = first.preprocessing
         self.device = resolve_device(device)

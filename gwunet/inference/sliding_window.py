@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 SIGMA_SHARE = 1 / 8
@@ -82,9 +81,3 @@ def predict_probability(
 
 def _tile(frame: Tensor, corner: tuple[int, int], tile: tuple[int, int]) -> Tensor:
     return frame[:, corner[0] : corner[0] + tile[0], corner[1] : corner[1] + tile[1]]
-
-
-def pad_to_multiple(frame: Tensor, multiple: int) -> Tensor:
-    """``frame`` with zeros below and to the right, up to a multiple of ``multiple`` rows and columns."""
-    height, width = frame.shape[-2:]
-    return F.pad(frame, (0, -width % multiple, 0, -height % multiple))

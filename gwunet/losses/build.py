@@ -18,5 +18,5 @@ def build_loss(configuration: Configuration) -> DeepSupervision:
         return DeepSupervision(LOSSES.get(spec.name)(**spec.arguments), configuration.deep_supervision_weights)
     except UsageError as problem:
         raise SchemaError(f"{where}.name: {problem}") from problem
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, RuntimeError) as problem:
         raise SchemaError(f"{where}.arguments: {problem}") from problem

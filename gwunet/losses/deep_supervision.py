@@ -5,6 +5,7 @@ Reference: FGA-Net paper, section "Loss" (last equation), figure 4C.
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ class DeepSupervision(nn.Module):
             outputs = (outputs,)
         if len(outputs) != len(self.weights):
             raise ValueError(f"the network gave {len(outputs)} outputs, there are {len(self.weights)} weights")
-        total = target.new_zeros((), dtype=outputs[0].dtype)
+        total = target.new_zeros((), dtype=torch.float32)
         for logits, weight in zip(outputs, self.weights, strict=True):
             if weight:
                 total = total + weight * self.loss(_upsample(logits, target), target)
@@ -46,4 +47,4 @@ class DeepSupervision(nn.Module):
 def _upsample(logits: Tensor, target: Tensor) -> Tensor:
     if logits.shape[-2:] == target.shape[-2:]:
         return logits
-    return F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)
+    return F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)

@@ -19,5 +19,5 @@ def build_network(configuration: Configuration) -> nn.Module:
         return NETWORKS.get(spec.name)(**spec.arguments)
     except UsageError as problem:
         raise SchemaError(f"{where}.name: {problem}") from problem
-    except (TypeError, ValueError) as problem:
+    except (TypeError, ValueError, RuntimeError) as problem:
         raise SchemaError(f"{where}.arguments: {problem}") from problem

@@ -86,14 +86,17 @@ class FGANet(nn.Module):
         deep_supervision: bool = True,
     ) -> None:
         super().__init__()
-        if len(decoder_features) != len(features) - 1:
+        if len(features) < 2 or len(decoder_features) != len(features) - 1:
             raise ValueError(
-                f"decoder_features has {len(decoder_features)} entries, needed {len(features) - 1}: "
+                f"decoder_features has {len(decoder_features)} entries, needed {len(features) - 1}, at least 1: "
                 f"one for each of the {len(features)} features but the bottleneck"
             )
+        if min(features) < 1 or min(decoder_features, default=1) < 1 or fusion_kernel_size % 2 == 0:
+            raise ValueError("features and decoder_features must be at least 1, and fusion_kernel_size odd")
         if decoder_middle not in ("out", "in"):
             raise ValueError(f"decoder_middle is {decoder_middle!r}, needed 'out' or 'in'")
         self.deep_supervision = deep_supervision
+        self.smallest_edge = 2 << (len(features) - 1)
         first_gated = len(features) - SDA_ENCODER_STAGES
         self.encoder = nn.ModuleList()
         channels = in_channels
@@ -115,6 +118,18 @@ class FGANet(nn.Module):
             )
             self.heads.append(nn.Conv2d(width, 1, 1))
             channels = width
+        self._start_from_edges()
+
+    def _start_from_edges(self) -> None:
+        """Give the first convolution kernels that sum to zero.
+
+        Anatomy and exposure vary tens of times as much as a wire stands out. With ordinary kernels the first batch
+        norm scales to that variation, and training spends its first thousand steps on finding kernels that do not
+        see it.
+        """
+        first = next(module for module in self.encoder.modules() if isinstance(module, nn.Conv2d))
+        with torch.no_grad():
+            first.weight -= first.weight.mean(dim=(2, 3), keepdim=True)
 
     def forward(self, frames: Tensor) -> Tensor | tuple[Tensor, ...]:
         """``(B, C, H, W)`` to logits ``(B, 1, H, W)``.
@@ -122,6 +137,12 @@ class FGANet(nn.Module):
         In training with deep supervision: a tuple, full resolution first, each further one at half the size, the
         bottleneck's last.
         """
+        height, width = frames.shape[-2:]
+        if min(height, width) < self.smallest_edge:
+            # SDA's instance norm needs more than one pixel at the bottleneck.
+            if self.training:
+                raise ValueError(f"patches are {height} x {width}, this network trains on {self.smallest_edge} or more")
+            frames = F.pad(frames, (0, max(0, self.smallest_edge - width), 0, max(0, self.smallest_edge - height)))
         skips: list[Tensor] = []
         feature = frames
         for depth, stage in enumerate(self.encoder):
@@ -136,4 +157,4 @@ class FGANet(nn.Module):
         if self.training and self.deep_supervision:
             return tuple(head(feature) for head, feature in zip(reversed(self.heads), reversed(below), strict=True))
         logits: Tensor = self.heads[-1](feature)
-        return logits
+        return logits[..., :height, :width]

@@ -9,7 +9,7 @@ from scipy import ndimage
 from gwunet.synthetic.curves import Points, headings_of, random_curve, trace
 
 WIDTH_RANGE_PX = (2.0, 3.0)
-CNR_RANGE = (1.6, 2.7)
+CNR_RANGE = (1.9, 2.8)
 """What is asked for; what is measured scatters around it and stays between 1 and 3."""
 MIN_VISIBLE = 0.25
 """Shortest path inside the field in shares of the frame's size."""
@@ -38,7 +38,8 @@ class Wire:
         reached = self.advance[frame]
         headings = headings_of(self.path[: reached + 1])
         ramp = np.linspace(0, 1, self.tip_length) ** 1.5
-        headings[-self.tip_length :] += self.tip_bend[frame] * ramp
+        visible = min(self.tip_length, len(headings))  # a wire that has only just entered is all tip
+        headings[-visible:] += self.tip_bend[frame] * ramp[-visible:]
         return trace(self.path[0], headings)
 
     def density(self, n_points: int) -> NDArray[np.float64]:

@@ -1,0 +1,89 @@
+"""Real frames through the installed commands: plan, train fold 0 with the default plan, validate, predict the folder.
+
+    python benchmarks/real_frames.py IMAGES MASKS -o OUT [-c fganet]
+
+IMAGES and MASKS are folders of pictures with equal names. Prints a line for each step and writes OUT/result.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+
+import torch
+
+from gwunet.device import available_cores
+from gwunet.io.frames import list_frames, read_frame, read_mask
+from gwunet.jsonio import write_json
+
+DATASET = "Dataset001_Real"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("masks", type=Path)
+    parser.add_argument("-o", dest="output", type=Path, required=True)
+    parser.add_argument("-c", dest="configuration", default="fganet")
+    arguments = parser.parse_args()
+    workspace = arguments.output / "workspace"
+    make_dataset(arguments.images, arguments.masks, workspace / "raw" / DATASET)
+    common = ["--workspace", str(workspace)]
+    configuration = ["-c", arguments.configuration]
+    seconds = {
+        "plan and preprocess": run("gw_plan_and_preprocess", "-d", "1", *configuration, "--clean", *common),
+        "train and validate fold 0": run("gw_train", "1", "0", *configuration, "--overwrite", *common),
+    }
+    frames = workspace / "raw" / DATASET / "imagesTr"
+    predictions = arguments.output / "predictions"
+    seconds["predict all frames"] = run(
+        "gw_predict", "-i", str(frames), "-o", str(predictions), "-d", "1", *configuration, "--overlay", *common
+    )
+    fold = next((workspace / "results" / DATASET).glob(f"{arguments.configuration}__*")) / "fold_0"
+    summary = json.loads((fold / "validation" / "summary.json").read_text())
+    sizes_equal = [
+        read_mask(predictions / f"{path.stem}.png").shape == read_frame(path).shape for path in list_frames(frames)
+    ]
+    result = {
+        "machine": f"{available_cores()} cores, {platform.processor() or platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+        "configuration": arguments.configuration,
+        "seconds": {step: round(value, 1) for step, value in seconds.items()},
+        "masks_of_the_frames_size": f"{sum(sizes_equal)} of {len(sizes_equal)}",
+        "validation_frames": summary["n_frames"],
+        "pooled": {key: summary["pooled"][key] for key in ("dice", "precision", "recall", "cldice", "hd95_px")},
+        "paper": summary["paper"],
+    }
+    write_json(arguments.output / "result.json", result)
+    print(json.dumps(result, indent=2))
+
+
+def make_dataset(images: Path, masks: Path, folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    for source, name in ((images, "imagesTr"), (masks, "labelsTr")):
+        (folder / name).mkdir(parents=True)
+        for path in list_frames(source):
+            shutil.copy(path, folder / name)
+    description = {"channel_names": {"0": "X-ray"}, "labels": {"background": 0, "wire": 1}, "file_ending": ".png"}
+    write_json(folder / "dataset.json", description)
+
+
+def run(command: str, *arguments: str) -> float:
+    start = time.perf_counter()
+    script = Path(sysconfig.get_path("scripts")) / command
+    subprocess.run([str(script), *arguments], check=True, env=dict(os.environ))
+    seconds = time.perf_counter() - start
+    print(f"{command}: {seconds:.1f} s", flush=True)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""How long work reports that it goes on: the library takes a function, the commands give it a bar."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+"""Wraps an iterable of known length in a progress bar: ``(items, total, label)``."""
+
+
+def no_progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+    """The silent default where a progress bar may be given."""
+    del total, label
+    return items

@@ -1,0 +1,177 @@
+"""The installed commands from raw frames to metrics, on a small simulated dataset."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gwunet.checkpoint import load_checkpoint
+from gwunet.synthetic import synthesize_dataset
+
+DATASET = "Dataset901_Small"
+QUICK = ["--epochs", "2", "--iterations", "2", "--batch_size", "2", "--device", "cpu"]
+
+
+def command(name: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run an installed command in a process of its own."""
+    script = Path(sysconfig.get_path("scripts")) / name
+    done = subprocess.run(
+        [str(script), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=100,
+        check=False,
+    )
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with a small dataset, planned, and fold 0 of both networks trained through the commands."""
+    root = tmp_path_factory.mktemp("workspace")
+    raw = root / "raw" / DATASET
+    synthesize_dataset(raw, patients=6, test_patients=1, sequences=1, frames=2, size=80, seed=3)
+    shutil.move(raw / "imagesTs", root / "frames")
+    command("gw_plan_and_preprocess", "-d", "901", "--workspace", root, "--target_device", "cpu", "-np", 1)
+    for configuration in ("fganet", "linknet"):
+        command("gw_train", "901", "0", "-c", configuration, *QUICK, "--workspace", root)
+    return root
+
+
+@pytest.mark.parametrize("configuration", ["fganet", "linknet"])
+def test_training_leaves_what_the_design_names(workspace: Path, configuration: str) -> None:
+    trainer = {"fganet": "FGANetTrainer", "linknet": "LinkNetTrainer"}[configuration]
+    base = workspace / "results" / DATASET / f"{configuration}__{trainer}"
+    fold = base / "fold_0"
+    for name in ("checkpoint_latest.pt", "checkpoint_best.pt", "checkpoint_final.pt"):
+        assert load_checkpoint(fold / name).configuration.name == configuration
+    start, *epochs = [json.loads(line) for line in (fold / "log.jsonl").read_text().splitlines()]
+    assert start["configuration"]["duration"] == {"epochs": 2, "iterations_per_epoch": 2, "minutes": None}
+    assert [epoch["iteration"] for epoch in epochs] == [2, 4]
+    with Image.open(fold / "progress.png") as picture:
+        assert min(picture.size) > 300
+    summary = json.loads((fold / "validation" / "summary.json").read_text())
+    validated = json.loads((workspace / "preprocessed" / DATASET / "splits.json").read_text())["folds"][0]["val"]
+    assert sorted(frame["case"] for frame in summary["frames"]) == sorted(validated)
+    assert {path.name for path in base.iterdir()} >= {"plans.json", "dataset.json", "fold_0"}
+    assert not list(workspace.rglob(".partial-*"))
+
+
+@pytest.mark.parametrize("configuration", ["fganet", "linknet"])
+def test_prediction_gives_a_mask_of_each_frames_own_size(workspace: Path, tmp_path: Path, configuration: str) -> None:
+    frames = tmp_path / "frames"
+    shutil.copytree(workspace / "frames", frames)
+    sizes = {"wide": (40, 131), "tall": (97, 33)}
+    rng = np.random.default_rng(0)
+    for name, size in sizes.items():
+        Image.fromarray(rng.integers(60, 200, size, np.uint8)).save(frames / f"{name}.bmp")
+    out = tmp_path / "out"
+    flags = ("--overlay", "--save_probabilities", "--device", "cpu", "-c", configuration)
+    done = command("gw_predict", "-i", frames, "-o", out, "-d", 901, *flags, "--workspace", workspace)
+    expected = {path.stem: Image.open(path).size for path in frames.iterdir()}
+    masks = {path.stem: np.asarray(Image.open(path)) for path in out.glob("*.png")}
+    assert {name: mask.shape[::-1] for name, mask in masks.items()} == expected
+    for name, mask in masks.items():
+        assert set(np.unique(mask)) <= {0, 255}
+        with np.load(out / f"{name}.npz") as saved:
+            probability = saved["probability"]
+        assert probability.dtype == np.float16
+        clear = abs(probability.astype(np.float32) - 0.5) > 1e-3
+        assert ((probability >= 0.5) == (mask == 255))[clear].all()
+    assert {path.stem for path in (out / "overlays").glob("*.png")} == set(expected)
+    assert json.loads((out / "run.json").read_text())["n_frames"] == len(expected)
+    assert f"{len(expected)} frames in" in done.stdout
+
+
+def test_a_frame_that_cannot_be_read_is_named_and_the_others_come_out(workspace: Path, tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    shutil.copytree(workspace / "frames", frames)
+    good = sorted(path.stem for path in frames.iterdir())
+    whole = next(frames.iterdir()).read_bytes()
+    (frames / "broken.png").write_bytes(whole[: len(whole) // 2])
+    out = tmp_path / "out"
+    arguments = ("-i", frames, "-o", out, "-d", 901, "--disable_tta", "--workspace", workspace)
+    done = command("gw_predict", *arguments, check=False)
+    assert done.returncode == 1
+    assert "broken.png" in done.stderr
+    assert sorted(path.stem for path in out.glob("*.png")) == good
+    assert len(json.loads((out / "run.json").read_text())["failed"]) == 1
+
+
+def test_evaluation_of_the_prediction(workspace: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command("gw_predict", "-i", workspace / "frames", "-o", out, "-d", 901, "--disable_tta", "--workspace", workspace)
+    labels = workspace / "raw" / DATASET / "labelsTs"
+    done = command("gw_evaluate", "-r", labels, "-p", out, "-o", tmp_path / "summary.json")
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["n_frames"] == len(list(labels.iterdir()))
+    assert "dice" in done.stdout
+
+
+def test_training_goes_on_after_a_kill_to_the_same_weights(workspace: Path, tmp_path: Path) -> None:
+    """SIGKILL in the middle of an epoch, then --continue, against a run without a break."""
+    weights = []
+    for name in ("whole", "killed"):
+        root = tmp_path / name
+        shutil.copytree(workspace / "raw", root / "raw")
+        shutil.copytree(workspace / "preprocessed", root / "preprocessed")
+        arguments = ["901", "1", "--epochs", "6", "--iterations", "4", "--batch_size", "2", "--device", "cpu"]
+        arguments += ["--workspace", str(root)]
+        fold = root / "results" / DATASET / "fganet__FGANetTrainer" / "fold_1"
+        if name == "killed":
+            _kill_after_first_epoch(arguments, fold)
+            assert not (fold / "checkpoint_final.pt").exists()
+            arguments.append("--continue")
+        command("gw_train", *arguments)
+        weights.append(load_checkpoint(fold / "checkpoint_final.pt").weights)
+    assert weights[0].keys() == weights[1].keys()
+    for key, value in weights[0].items():
+        assert torch.equal(value, weights[1][key]), key
+
+
+def _kill_after_first_epoch(arguments: list[str], fold: Path) -> None:
+    script = Path(sysconfig.get_path("scripts")) / "gw_train"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([str(script), *arguments], stderr=subprocess.DEVNULL, env=environment)
+    deadline = time.monotonic() + 60
+    while not (fold / "checkpoint_best.pt").exists():
+        assert process.poll() is None, "training ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_help_answers_at_once() -> None:
+    """The median of five, for every command."""
+    scripts = Path(sysconfig.get_path("scripts"))
+    for name in ("gw_plan_and_preprocess", "gw_train", "gw_predict", "gw_evaluate", "gw_synthesize", "gw_demo"):
+        seconds = []
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([str(scripts / name), "--help"], check=True, capture_output=True)
+            seconds.append(time.perf_counter() - start)
+        assert sorted(seconds)[2] < 1.0, name
+
+
+def test_a_plain_install_is_seen_from_elsewhere(tmp_path: Path) -> None:
+    """Planners and trainers are found through the registries from any folder."""
+    code = (
+        "from gwunet.planning import PLANNERS; from gwunet.training import TRAINERS; "
+        "print(*PLANNERS.names(), *TRAINERS.names())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert {"FGANetPlanner", "LinkNetPlanner", "FGANetTrainer", "LinkNetTrainer"} <= set(done.stdout.split())

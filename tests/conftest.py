@@ -1,0 +1,141 @@
+"""What all tests share: one torch thread, the marks ``slow`` and ``gpu``, and miniature inputs."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from gwunet.dataset import Dataset
+from gwunet.exposed_field import Border
+from gwunet.fingerprint import Fingerprint, Spread
+from gwunet.plans import Augmentation, Configuration, Duration, Inference, Optimiser, Spec, Target
+
+torch.set_num_threads(1)
+hypothesis.settings.register_profile("gwunet", deadline=None)  # a loaded machine is no failure
+hypothesis.settings.load_profile("gwunet")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-slow", action="store_true", help="run the tests marked slow as well")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "slow" in item.keywords and not config.getoption("--run-slow"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: give --run-slow"))
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device, this machine has none"))
+
+
+def _spread(median: float) -> Spread:
+    return Spread(median=median, p05=median, p95=median, minimum=median, maximum=median)
+
+
+@pytest.fixture
+def make_fingerprint() -> Callable[..., Fingerprint]:
+    """A fingerprint by the size of its exposed field, its widest wire and its background-to-wire ratio."""
+
+    def make(
+        field: tuple[float, float] = (500.0, 480.0), widest_px: float = 4.0, background_to_wire: float = 400.0
+    ) -> Fingerprint:
+        return Fingerprint(
+            schema_version=1,
+            dataset="Dataset001_Made",
+            n_frames=10,
+            dtypes={"uint8": 10},
+            borders={"uint8": Border(level=15.0, threshold=20.0, spread=2.0)},
+            frames_with_border=10,
+            height=_spread(512),
+            width=_spread(512),
+            field_height=_spread(field[0]),
+            field_width=_spread(field[1]),
+            field_share=_spread(0.9),
+            intensity=(20.0, 40.0, 100.0, 180.0, 220.0),
+            mean=_spread(100.0),
+            std=_spread(30.0),
+            wire_share=1 / (1 + background_to_wire),
+            background_to_wire=background_to_wire,
+            wire_width_px=(min(3.0, widest_px), widest_px),
+            centreline_px=_spread(200.0),
+            components=_spread(1),
+            endpoints=_spread(2),
+            frames_without_wire=0,
+            frames_per_sequence=_spread(2),
+            n_sequences=5,
+            n_patients=None,
+            sequences_per_patient=None,
+            duplicates=(),
+            wire_pixels={f"case{index}": 100 for index in range(10)},
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_configuration() -> Callable[..., Configuration]:
+    """A small FGANet configuration without augmentation; any of its fields can be given."""
+
+    def make(**changes: Any) -> Configuration:
+        plain = Augmentation(
+            rotation_deg=180.0,
+            scale=(0.8, 1.25),
+            spatial_probability=0.0,
+            flip=False,
+            brightness_probability=0.0,
+            contrast_probability=0.0,
+            gamma_probability=0.0,
+            noise_probability=0.0,
+            blur_probability=0.0,
+        )
+        configuration = Configuration(
+            name="fganet",
+            planner="FGANetPlanner",
+            trainer="FGANetTrainer",
+            target=Target(device="cpu", memory_gb=2.0),
+            network=Spec(name="FGANet", arguments={"features": [2, 4], "decoder_features": [2]}),
+            loss=Spec(name="HybridLoss", arguments={"cldice_weight": 0.0}),
+            deep_supervision_weights=(0.75, 0.25),
+            patch_size=(16, 24),
+            batch_size=2,
+            foreground_oversampling=0.5,
+            augmentation=plain,
+            optimiser=Optimiser(
+                name="adamw",
+                learning_rate=1e-3,
+                weight_decay=1e-2,
+                momentum=0.0,
+                schedule="cosine",
+                warmup_share=0.1,
+                gradient_clip=5.0,
+            ),
+            duration=Duration(epochs=2, iterations_per_epoch=3, minutes=None),
+            inference=Inference(step=0.5, mirror=True, threshold=0.5),
+            decisions=(),
+        )
+        return dataclasses.replace(configuration, **changes)
+
+    return make
+
+
+@pytest.fixture
+def make_raw_dataset(tmp_path: Path) -> Callable[..., Dataset]:
+    """Arrays written as PNGs into a raw dataset: ``make({"case": (frame, mask)}, **dataset_json)``."""
+
+    def make(pairs: dict[str, tuple[np.ndarray, np.ndarray]], **description: Any) -> Dataset:
+        folder = tmp_path / "raw" / "Dataset001_Made"
+        for name in ("imagesTr", "labelsTr"):
+            (folder / name).mkdir(parents=True)
+        for case, (frame, mask) in pairs.items():
+            Image.fromarray(frame).save(folder / "imagesTr" / f"{case}.png")
+            Image.fromarray(mask).save(folder / "labelsTr" / f"{case}.png")
+        (folder / "dataset.json").write_text(json.dumps(description))
+        return Dataset.open(folder)
+
+    return make

@@ -1,0 +1,133 @@
+"""Which part of which frame a patch shows."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gwunet.data.augmentation import cut_patch
+from gwunet.data.sampling import JITTER_SHARE, CaseOrder, View, draw_view, read_window
+from gwunet.data.store import Sample
+from gwunet.plans import Augmentation, Configuration
+
+SHAPE = (90, 70)
+
+
+@pytest.fixture
+def plain(make_configuration: Callable[..., Configuration]) -> Augmentation:
+    return make_configuration().augmentation
+
+
+def make_sample(shape: tuple[int, int] = SHAPE, wire: bool = True) -> Sample:
+    rng = np.random.default_rng(0)
+    target = np.zeros(shape, np.uint8)
+    if wire:
+        target[20, 30:40] = 1
+    return Sample(rng.normal(size=shape).astype(np.float32), target, np.ones(shape, bool))
+
+
+def test_every_lap_has_every_case_once_in_a_new_order() -> None:
+    cases = [f"case{index}" for index in range(7)]
+    order = CaseOrder(cases, seed=3)
+    laps = [[order.case(lap * 7 + index) for index in range(7)] for lap in range(6)]
+    assert all(sorted(lap) == cases for lap in laps)
+    assert len({tuple(lap) for lap in laps}) > 1
+
+
+def test_the_order_depends_on_the_seed_and_not_on_who_asks_when() -> None:
+    cases = [f"case{index}" for index in range(7)]
+    forward = [CaseOrder(cases, 3).case(position) for position in range(40)]
+    order = CaseOrder(cases, 3)
+    backward = [order.case(position) for position in reversed(range(40))]
+    assert forward == backward[::-1]
+    assert forward != [CaseOrder(cases, 4).case(position) for position in range(40)]
+
+
+def test_a_view_is_drawn_from_its_generator_alone(plain: Augmentation) -> None:
+    sample = make_sample()
+    views = [draw_view(np.random.default_rng((1, i)), sample, (32, 24), plain, 0.5) for i in range(20)]
+    assert [draw_view(np.random.default_rng((1, i)), sample, (32, 24), plain, 0.5) for i in range(20)] == views
+    assert len(set(views)) > 15
+
+
+@given(seed=st.integers(0, 10_000), rows=st.integers(2, 90), columns=st.integers(2, 70))
+def test_an_unturned_patch_that_fits_lies_inside_the_frame(seed: int, rows: int, columns: int) -> None:
+    still = Augmentation(
+        rotation_deg=0,
+        scale=(1, 1),
+        spatial_probability=0,
+        flip=True,
+        brightness_probability=0,
+        contrast_probability=0,
+        gamma_probability=0,
+        noise_probability=0,
+        blur_probability=0,
+    )
+    view = draw_view(np.random.default_rng(seed), make_sample(), (rows, columns), still, 0.5)
+    for position, patch, extent in zip(view.centre, (rows, columns), SHAPE, strict=True):
+        assert (patch - 1) / 2 - 1e-9 <= position <= extent - 1 - (patch - 1) / 2 + 1e-9
+    assert (view.angle_rad, view.zoom) == (0, 1)
+
+
+def test_a_patch_larger_than_the_frame_sits_in_its_middle(plain: Augmentation) -> None:
+    view = draw_view(np.random.default_rng(0), make_sample(), (128, 128), plain, 0.5)
+    assert view.centre == (44.5, 34.5)
+
+
+def test_oversampling_centres_patches_on_wire(plain: Augmentation) -> None:
+    sample, patch = make_sample(), (20, 20)
+    views = [draw_view(np.random.default_rng(i), sample, patch, plain, 1.0) for i in range(200)]
+    limit = JITTER_SHARE * 20
+    assert all(20 - limit <= view.centre[0] <= 20 + limit for view in views)
+    assert all(30 - limit <= view.centre[1] <= 39 + limit for view in views)
+    anywhere = [draw_view(np.random.default_rng(i), sample, patch, plain, 0.0) for i in range(200)]
+    near = sum(abs(view.centre[0] - 20) <= limit for view in anywhere)
+    assert near < 60
+    assert draw_view(np.random.default_rng(0), make_sample(wire=False), patch, plain, 1.0).zoom == 1
+
+
+def test_ranges_are_kept_and_used(plain: Augmentation) -> None:
+    wild = dataclasses.replace(plain, spatial_probability=1.0, rotation_deg=30.0, scale=(0.5, 2.0), flip=True)
+    views = [draw_view(np.random.default_rng(i), make_sample(), (20, 20), wild, 0.5) for i in range(300)]
+    angles, zooms = np.array([view.angle_rad for view in views]), np.array([view.zoom for view in views])
+    assert abs(angles).max() <= math.radians(30)
+    assert abs(angles).max() > math.radians(27)
+    assert zooms.min() >= 0.5
+    assert zooms.max() <= 2
+    assert np.median(zooms) == pytest.approx(1, abs=0.15)  # as often enlarged as shrunk
+    for name in ("flip_rows", "flip_columns"):
+        assert 110 < sum(getattr(view, name) for view in views) < 190
+
+
+views = st.builds(
+    View,
+    st.tuples(st.floats(0, SHAPE[0] - 1), st.floats(0, SHAPE[1] - 1)),
+    st.floats(-math.pi, math.pi),
+    st.floats(0.6, 2.0),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@given(view=views, patch=st.tuples(st.integers(1, 24), st.integers(1, 24)))
+def test_a_window_shows_what_the_whole_frame_shows(view: View, patch: tuple[int, int]) -> None:
+    sample = make_sample()
+    whole = cut_patch(sample, view, patch)
+    window, moved = read_window(sample, view, patch)
+    part = cut_patch(window, moved, patch)
+    np.testing.assert_allclose(part.frame, whole.frame, atol=1e-3)
+    assert (part.field != whole.field).mean() < 0.02  # where a sample lies at half a pixel from the edge
+    assert (part.target != whole.target).mean() < 0.02
+
+
+def test_a_window_of_a_large_frame_is_small() -> None:
+    sample = make_sample((600, 500))
+    view = View((300.0, 250.0), 0.3, 1.0, False, False)
+    window, _ = read_window(sample, view, (32, 32))
+    assert max(window.frame.shape) < 60
+    assert window.target.dtype == np.uint8
+    assert window.field.dtype == bool

@@ -1,0 +1,114 @@
+"""What goes into the store comes out of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gwunet.data.store import PreprocessedStore, write_store
+from gwunet.dataset import IGNORE, Dataset
+from gwunet.errors import NotPreparedError, SchemaError
+from gwunet.exposed_field import Border
+from gwunet.plans import Preprocessing
+
+LABELS = {"background": 0, "wire": 1, "ignore": 2}
+Pairs = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def make_pair(seed: int, scale: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A frame with a circular field, its mask with wire and ignored pixels, and the field."""
+    rng = np.random.default_rng(seed)
+    shape = (50 + seed, 63 - seed)
+    rows, columns = np.indices(shape)
+    field = (rows - 24) ** 2 + (columns - 30) ** 2 <= 20**2
+    frame = np.where(field, rng.integers(80, 200, shape), 15)
+    mask = rng.choice(3, shape, p=(0.8, 0.1, 0.1)) * field
+    return (frame * scale).astype(np.uint8 if scale == 1 else np.uint16), mask.astype(np.uint8), field
+
+
+def plan(scale: int) -> Preprocessing:
+    return Preprocessing(
+        borders={
+            "uint8" if scale == 1 else "uint16": Border(level=15.0 * scale, threshold=20.0 * scale, spread=2.0 * scale)
+        }
+    )
+
+
+@pytest.fixture
+def store_folder(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> Path:
+    made = {f"case{seed}": make_pair(seed, 1)[:2] for seed in range(3)}
+    write_store(tmp_path / "store", make_raw_dataset(made, labels=LABELS), plan(1))
+    return tmp_path / "store"
+
+
+@pytest.mark.parametrize("scale", [1, 200], ids=["uint8", "uint16"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_frames_targets_and_fields_come_back(
+    make_raw_dataset: Callable[..., Dataset], tmp_path: Path, scale: int, threads: int
+) -> None:
+    made = {f"case{seed}": make_pair(seed, scale) for seed in range(5)}
+    dataset = make_raw_dataset({name: pair[:2] for name, pair in made.items()}, labels=LABELS)
+    write_store(tmp_path / "store", dataset, plan(scale), threads)
+    store = PreprocessedStore(tmp_path / "store")
+    assert store.cases == tuple(made)
+    for name, (frame, mask, field) in made.items():
+        box = store.entry(name).box
+        assert (box.top, box.bottom, box.left, box.right) == (4, 45, 10, 51)
+        assert store.entry(name).frame_shape == frame.shape
+        sample = store.read(name)
+        np.testing.assert_array_equal(sample.field, field[box.slices])
+        np.testing.assert_array_equal(sample.target, mask[box.slices])
+        values = frame[field].astype(np.float64)
+        expected = np.where(field, (frame - values.mean()) / values.std(), 0)
+        np.testing.assert_allclose(sample.frame, expected[box.slices], atol=2e-5)
+        assert set(np.unique(sample.target)) == {0, 1, IGNORE}
+        assert store.entry(name).wire_pixels == (mask == 1).sum()
+    assert (tmp_path / "store" / "frames.bin").stat().st_size == 5 * 41 * 41 * (1 if scale == 1 else 2)
+
+
+def test_frames_of_both_depths_share_a_store(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+    shallow, deep = make_pair(0, 1), make_pair(1, 200)
+    dataset = make_raw_dataset({"shallow": shallow[:2], "deep": deep[:2]}, labels=LABELS)
+    write_store(tmp_path / "store", dataset, Preprocessing(borders=plan(1).borders | plan(200).borders))
+    store = PreprocessedStore(tmp_path / "store")
+    for name, (frame, _, field) in {"shallow": shallow, "deep": deep}.items():
+        sample = store.read(name)
+        assert sample.field.sum() == field.sum()
+        assert sample.frame[sample.field].std() == pytest.approx(1, abs=1e-4)
+        assert store.entry(name).mean == pytest.approx(frame[field].mean())
+
+
+@pytest.mark.parametrize("file", ["frames.bin", "labels.bin"])
+def test_a_truncated_or_missing_file_is_named(store_folder: Path, file: str) -> None:
+    path = store_folder / file
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(NotPreparedError, match=rf"{file}: {len(whole) - 1} bytes, store\.json says {len(whole)}"):
+        PreprocessedStore(store_folder)
+    path.unlink()
+    with pytest.raises(NotPreparedError, match=rf"{file}: 0 bytes"):
+        PreprocessedStore(store_folder)
+
+
+def test_a_missing_store_case_or_key_is_named(store_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotPreparedError, match="no preprocessed frames"):
+        PreprocessedStore(tmp_path)
+    with pytest.raises(NotPreparedError, match="case 'case9' is not among the 3 preprocessed frames"):
+        PreprocessedStore(store_folder).read("case9")
+    index = store_folder / "store.json"
+    index.write_text(index.read_text().replace('"n_pixels"', '"pixels"'))
+    with pytest.raises(SchemaError, match=r"store\.json: pixels: unknown key"):
+        PreprocessedStore(store_folder)
+
+
+def test_a_write_that_fails_leaves_no_store(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+    """Not even the one that stood there before, since its frames may be gone."""
+    dataset = make_raw_dataset({f"case{seed}": make_pair(seed, 1)[:2] for seed in range(3)}, labels=LABELS)
+    folder = tmp_path / "store"
+    write_store(folder, dataset, plan(1))
+    (dataset.folder / "imagesTr" / "case2.png").write_bytes(b"no picture")
+    with pytest.raises(Exception, match="case2"):
+        write_store(folder, dataset, plan(1))
+    assert not (folder / "store.json").exists()
+    assert not list(folder.glob(".partial-*"))

@@ -1,0 +1,278 @@
+"""Plans follow their rules, fit the machine, and survive being written to a file."""
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from gwunet.errors import SchemaError, UsageError
+from gwunet.fingerprint import Fingerprint
+from gwunet.jsonio import from_json, read_json, to_json, write_json
+from gwunet.losses import LOSSES, build_loss
+from gwunet.networks import NETWORKS, build_network
+from gwunet.planners import FGANetPlanner, LinkNetPlanner, Planner
+from gwunet.planners.base import skeleton_iterations
+from gwunet.planners.memory import BYTES_PER_PARAMETER, GIB, WORKSPACE_SHARE, largest_batch, saved_bytes_per_patch
+from gwunet.planning import PLANNERS, planners_for, target_machine
+from gwunet.plans import Configuration, Plans, Preprocessing, Target
+from gwunet.training import TRAINERS
+
+MakeFingerprint = Callable[..., Fingerprint]
+CPU = Target(device="cpu", memory_gb=8.0)
+GPUS = [Target(device="cuda", memory_gb=memory) for memory in (8.0, 24.0, 80.0)]
+
+ample_memory = pytest.mark.usefixtures("_ample_memory")
+every_planner = pytest.mark.parametrize("planner", [PLANNERS.get(name) for name in PLANNERS.names()])
+every_target = pytest.mark.parametrize(
+    "target", [CPU, *GPUS], ids=lambda target: f"{target.device}{target.memory_gb:g}"
+)
+
+
+def set_largest_batch(monkeypatch: pytest.MonkeyPatch, rule: Callable[[tuple[int, int], float], int]) -> None:
+    """Counting what autograd keeps of a network takes a second, and most rules do not depend on it."""
+    monkeypatch.setattr(Planner, "_meta_network", lambda *_: None)
+    monkeypatch.setattr("gwunet.planners.base.largest_batch", lambda _, patch, memory_gb: rule(patch, memory_gb))
+
+
+@pytest.fixture
+def _ample_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_largest_batch(monkeypatch, lambda *_: 1000)
+
+
+@ample_memory
+@every_planner
+@every_target
+def test_a_plan_is_pure_and_whole(planner: type[Planner], target: Target, make_fingerprint: MakeFingerprint) -> None:
+    plan = planner().plan(make_fingerprint(), target)
+    assert planner().plan(make_fingerprint(), target) == plan
+    assert plan.target == target
+    assert plan.trainer in TRAINERS.names()
+    assert PLANNERS.get(plan.planner) is planner
+    assert plan.loss.name in LOSSES.names()
+    assert sum(plan.deep_supervision_weights) == pytest.approx(1, abs=1e-4)
+    decided = {decision.what for decision in plan.decisions}
+    assert {"patch size", "batch size", "network", "optimiser", "augmentation", "training time"} <= decided
+    assert all(len(decision.reason) > 10 for decision in plan.decisions)
+
+
+@ample_memory
+@every_planner
+def test_network_and_loss_of_a_plan_work_together(planner: type[Planner], make_fingerprint: MakeFingerprint) -> None:
+    plan = planner().plan(make_fingerprint((100, 90)), CPU)
+    network = build_network(plan)
+    outputs = network(torch.randn(2, 1, 64, 64))
+    target = torch.zeros(2, 1, 64, 64)
+    assert build_loss(plan)(outputs, target).isfinite()
+
+
+@ample_memory
+@every_planner
+def test_plans_survive_json(planner: type[Planner], make_fingerprint: MakeFingerprint) -> None:
+    fingerprint = make_fingerprint()
+    plan = planner().plan(fingerprint, CPU)
+    plans = Plans(
+        schema_version=1,
+        dataset=fingerprint.dataset,
+        preprocessing=Preprocessing(borders=fingerprint.borders),
+        configurations={plan.name: plan},
+    )
+    assert from_json(Plans, json.loads(json.dumps(to_json(plans))), "plans.json") == plans
+    assert from_json(Fingerprint, json.loads(json.dumps(to_json(fingerprint))), "f") == fingerprint
+
+
+def test_an_edited_plan_is_checked(tmp_path: Path, make_configuration: Callable[..., Configuration]) -> None:
+    path = tmp_path / "plans.json"
+    plans = Plans(
+        schema_version=1,
+        dataset="Dataset001_Made",
+        preprocessing=Preprocessing(borders={}),
+        configurations={"fganet": make_configuration()},
+    )
+    write_json(path, plans)
+    whole = path.read_text()
+    where = r"plans\.json: configurations\.fganet"
+    for old, new, message in [
+        ('"batch_size": 2', '"batch_size": 0', where + ": patch_size .* and batch_size 0 must be at least 1"),
+        ('"step": 0.5', '"step": 1.5', where + r"\.inference: step is 1\.5"),
+        ('"threshold": 0.5', '"threshold": 0.0', where + r"\.inference: threshold is 0\.0"),
+        ('"device": "cpu"', '"device": "tpu"', where + r"\.target\.device: expected one of 'cpu', 'cuda', got 'tpu'"),
+        ('"name": "adamw"', '"name": "adam"', where + r"\.optimiser\.name: expected one of"),
+        ('"schema_version": 1', '"schema_version": 2', "schema_version is 2, this gwunet reads 1"),
+    ]:
+        assert whole.count(old) == 1
+        path.write_text(whole.replace(old, new))
+        with pytest.raises(SchemaError, match=message):
+            read_json(Plans, path)
+
+
+# Patch, stages, batch -------------------------------------------------------------------------------------------
+
+
+@ample_memory
+@pytest.mark.parametrize("field", [(500.0, 480.0), (512.0, 513.0), (300.0, 900.0), (130.5, 65.0)])
+def test_a_gpus_patch_is_the_median_field_rounded_up(
+    field: tuple[float, float], make_fingerprint: MakeFingerprint
+) -> None:
+    for planner in (FGANetPlanner(), LinkNetPlanner()):
+        patch = planner.plan(make_fingerprint(field), GPUS[-1]).patch_size
+        for edge, extent in zip(patch, field, strict=True):
+            assert edge % 32 == 0
+            assert edge == 32 * math.ceil(extent / 32)
+
+
+@ample_memory
+def test_a_cpus_patch_is_small(make_fingerprint: MakeFingerprint) -> None:
+    for planner in (FGANetPlanner(), LinkNetPlanner()):
+        assert planner.plan(make_fingerprint((1024, 1000)), CPU).patch_size == (256, 256)
+        assert planner.plan(make_fingerprint((200, 1000)), CPU).patch_size == (208, 256)
+
+
+@ample_memory
+@pytest.mark.parametrize("target", [CPU, GPUS[-1]], ids=["cpu", "gpu"])
+@pytest.mark.parametrize("field", [(512.0, 480.0), (200.0, 300.0), (100.0, 130.0), (60.0, 80.0)])
+def test_stages_leave_a_bottleneck_of_four(
+    target: Target, field: tuple[float, float], make_fingerprint: MakeFingerprint
+) -> None:
+    plan = FGANetPlanner().plan(make_fingerprint(field), target)
+    features = plan.network.arguments["features"]
+    assert len(features) <= 6
+    assert min(plan.patch_size) >> (len(features) - 1) >= 4
+    assert len(features) == 6 or min(plan.patch_size) >> len(features) < 4
+    assert features[0] == (32 if target.device == "cuda" else 8)
+    assert all(after in (before, 2 * before) for before, after in itertools.pairwise(features))
+    assert len(plan.deep_supervision_weights) == len(features)
+    weights = plan.deep_supervision_weights
+    assert all(after == pytest.approx(before / 2, abs=1e-5) for before, after in itertools.pairwise(weights))
+
+
+@every_planner
+def test_less_memory_shrinks_the_batch_and_then_the_patch(
+    planner: type[Planner], make_fingerprint: MakeFingerprint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a step that takes 1 GiB for 256 x 256 pixels of one patch."""
+    set_largest_batch(monkeypatch, lambda patch, memory_gb: int(memory_gb * 256**2 / math.prod(patch)))
+
+    def plan(memory_gb: float) -> Configuration:
+        return planner().plan(make_fingerprint((512, 256)), Target(device="cuda", memory_gb=memory_gb))
+
+    assert (plan(1000).patch_size, plan(1000).batch_size) == ((512, 256), planner.max_batch)
+    assert (plan(10).patch_size, plan(10).batch_size) == ((512, 256), 5)
+    assert (plan(4).patch_size, plan(4).batch_size) == ((512, 256), 2)
+    assert (plan(3).patch_size, plan(3).batch_size) == ((384, 256), 2)  # its longer edge first
+    assert (plan(1).patch_size, plan(1).batch_size) == ((160, 160), 2)
+    said = [any("shrunk" in decision.reason for decision in plan(memory).decisions) for memory in (10, 4, 3, 1)]
+    assert said == [False, False, True, True]
+
+
+@every_planner
+@pytest.mark.parametrize("target", GPUS, ids=lambda target: f"{target.memory_gb:g}")
+def test_a_planned_step_fits_the_gpu(planner: type[Planner], target: Target, make_fingerprint: MakeFingerprint) -> None:
+    plan = planner().plan(make_fingerprint((512, 512)), target)
+    with torch.device("meta"):
+        network = build_network(plan)
+    assert 2 <= plan.batch_size <= largest_batch(network, plan.patch_size, target.memory_gb)
+    assert target.memory_gb < 24 or plan.patch_size == (512, 512)
+
+
+@every_planner
+def test_a_memory_that_holds_nothing_is_refused(planner: type[Planner], make_fingerprint: MakeFingerprint) -> None:
+    with pytest.raises(UsageError, match=r"0\.001 GiB do not hold a training step of .*--memory_gb"):
+        planner().plan(make_fingerprint((64, 50)), Target(device="cuda", memory_gb=0.001))
+
+
+# Memory ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_autograd_keeps_of_two_convolutions() -> None:
+    """The input, for the first kernel's gradient, and the ReLU's output, kept once for ReLU and second kernel."""
+    network = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1, bias=False), nn.ReLU(), nn.Conv2d(6, 1, 1, bias=False))
+    assert saved_bytes_per_patch(network, (40, 56)) == 4 * 40 * 56 * (1 + 6)
+
+
+def test_the_largest_batch_is_what_the_budget_divides_into() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 15, 3, padding=1, bias=False), nn.ReLU())
+    parameters, patch_bytes = 9 * 15, 4 * 512 * 512 * 16
+    for memory_gb in (0.01, 0.5, 1.0):
+        expected = int((memory_gb * GIB / WORKSPACE_SHARE - parameters * BYTES_PER_PARAMETER) // patch_bytes)
+        assert largest_batch(network, (512, 512), memory_gb) == expected
+    assert largest_batch(network, (512, 512), 0.0) == 0
+
+
+@every_planner
+def test_what_is_kept_grows_with_the_area(planner: type[Planner]) -> None:
+    spec = planner().network((256, 256), CPU)
+    with torch.device("meta"):
+        network = NETWORKS.get(spec.name)(**spec.arguments)
+    small, large = saved_bytes_per_patch(network, (128, 128)), saved_bytes_per_patch(network, (256, 256))
+    assert 3.5 * small < large <= 4 * small
+
+
+# Losses ---------------------------------------------------------------------------------------------------------
+
+
+@ample_memory
+@pytest.mark.parametrize(
+    ("widest_px", "iterations"), [(0.0, 1), (1.0, 2), (2.0, 2), (3.0, 3), (4.0, 3), (5.5, 4), (20.0, 11)]
+)
+def test_skeleton_iterations_are_half_the_widest_wire_plus_one(
+    widest_px: float, iterations: int, make_fingerprint: MakeFingerprint
+) -> None:
+    fingerprint = make_fingerprint(widest_px=widest_px)
+    assert skeleton_iterations(fingerprint) == iterations
+    assert FGANetPlanner().plan(fingerprint, CPU).loss.arguments["skeleton_iterations"] == iterations
+
+
+@ample_memory
+@pytest.mark.parametrize(("ratio", "alpha"), [(1000.0, 100.0), (250.0, 25.0), (4.0, 1.0), (0.0, 1.0)])
+def test_alpha_is_a_tenth_of_the_background_to_wire_ratio(
+    ratio: float, alpha: float, make_fingerprint: MakeFingerprint
+) -> None:
+    loss = LinkNetPlanner().plan(make_fingerprint(background_to_wire=ratio), CPU).loss
+    assert loss.arguments == {"alpha": alpha, "gamma": 2.5}
+
+
+# Names and machines ---------------------------------------------------------------------------------------------
+
+
+def test_planners_are_found_by_configuration_or_by_name() -> None:
+    assert [type(planner) for planner in planners_for(["linknet", "fganet"], None)] == [LinkNetPlanner, FGANetPlanner]
+    assert {type(planner) for planner in planners_for(None, None)} >= {LinkNetPlanner, FGANetPlanner}
+    assert [type(planner) for planner in planners_for(None, "FGANetPlanner")] == [FGANetPlanner]
+    with pytest.raises(UsageError, match="unknown configuration 'fganett': known are fganet, linknet"):
+        planners_for(["fganett"], None)
+    with pytest.raises(UsageError, match="unknown planner 'FGANetPlaner': did you mean 'FGANetPlanner'"):
+        planners_for(None, "FGANetPlaner")
+
+
+def test_an_unplanned_configuration_is_named(make_configuration: Callable[..., Configuration]) -> None:
+    plans = Plans(
+        schema_version=1,
+        dataset="Dataset001_Made",
+        preprocessing=Preprocessing(borders={}),
+        configurations={"fganet": make_configuration()},
+    )
+    assert plans.configuration("fganet").name == "fganet"
+    with pytest.raises(UsageError, match="Dataset001_Made has no configuration 'unet': planned are fganet"):
+        plans.configuration("unet")
+
+
+def test_the_target_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert target_machine("cuda", 24.0) == Target(device="cuda", memory_gb=24.0)
+    assert target_machine("cpu", 3.0) == Target(device="cpu", memory_gb=3.0)
+    here = target_machine()
+    assert here.device == "cpu"
+    assert here.memory_gb > 0
+    for device, memory, message in [
+        ("cuda", None, "this machine has no GPU; give the other one's memory with --memory_gb"),
+        ("tpu", 8.0, "--target_device tpu: unknown; use auto, cpu or cuda"),
+        ("cpu", 0.0, r"--memory_gb 0\.0: must be above 0"),
+        ("cpu", -1.0, r"--memory_gb -1\.0: must be above 0"),
+    ]:
+        with pytest.raises(UsageError, match=message):
+            target_machine(device, memory)

@@ -1,0 +1,166 @@
+"""Who imports whom, by parsing; and the public names."""
+
+import ast
+import functools
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gwunet
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = {"gwunet": ROOT / "gwunet", "gwunet.planners": ROOT / "planners", "gwunet.trainers": ROOT / "trainers"}
+
+# Lower ones know nothing of higher ones (design section 1). Modules of one floor may import each other, not in a ring.
+FLOORS = (
+    {"errors"},
+    {"jsonio", "registry"},
+    {"workspace", "io", "grouping"},
+    {"dataset", "synthetic"},
+    {"integrity", "splits", "exposed_field"},
+    {"fingerprint", "plans"},
+    {"preprocessing"},
+    {"checkpoint", "device", "data", "networks", "losses", "localization"},
+    {"evaluation", "inference"},
+    {"planning", "training", "validation"},
+    {"planners", "trainers"},
+    {"demo", "benchmark"},
+    {"cli"},
+)
+FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+HEAVY = (
+    "torch",
+    "numpy",
+    "scipy",
+    "skimage",
+    "SimpleITK",
+    "matplotlib",
+    "PIL",
+    "batchgenerators",
+    "acvl_utils",
+    "tqdm",
+)
+
+
+@functools.cache
+def sources() -> dict[str, ast.Module]:
+    """Every module of the three packages, parsed, by name."""
+    parsed = {}
+    for package, folder in FOLDERS.items():
+        for path in folder.rglob("*.py"):
+            inside = path.relative_to(folder).with_suffix("").parts
+            name = ".".join((package, *inside)).removesuffix(".__init__")
+            parsed[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return parsed
+
+
+def is_for_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def statements(node: ast.AST, late: bool) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Imports below ``node`` that run; with ``late``, those inside functions too."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif not is_for_types_only(child) and (late or not isinstance(child, ast.FunctionDef)):
+            yield from statements(child, late)
+
+
+@functools.cache
+def imports(module: str, late: bool = True) -> frozenset[str]:
+    """Names of the modules that a module imports."""
+    names: set[str] = set()
+    for statement in statements(sources()[module], late):
+        if isinstance(statement, ast.Import):
+            names.update(alias.name for alias in statement.names)
+        else:
+            assert statement.module is not None
+            whole = {f"{statement.module}.{alias.name}" for alias in statement.names}
+            modules = whole & sources().keys()
+            names.update(modules)
+            if modules != whole:
+                names.add(statement.module)
+    return frozenset(names)
+
+
+def room(module: str) -> str:
+    """The part of gwunet that a module belongs to; of the public names in gwunet/__init__.py itself, none."""
+    return module.split(".")[1] if module.count(".") else ""
+
+
+@pytest.mark.parametrize("module", sorted(sources()))
+def test_imports_are_absolute_and_go_downwards(module: str) -> None:
+    tree = sources()[module]
+    assert all(node.level == 0 for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+    inner = {name for name in imports(module) if name.split(".")[0] == "gwunet"}
+    assert not {name.split(".")[0] for name in imports(module)} & {"planners", "trainers"}
+    if module == "gwunet":
+        assert inner == set()  # public names are imported when they are used
+        return
+    assert room(module) in FLOOR_OF, f"{module}: give it a floor here"
+    upwards = [name for name in inner if name != "gwunet" and FLOOR_OF[room(name)] > FLOOR_OF[room(module)]]
+    assert upwards == []
+
+
+@pytest.mark.parametrize("module", sorted(sources()))
+def test_planners_and_trainers_are_reached_by_name_alone(module: str) -> None:
+    """The core finds them through the registries; they sit on the core and never on each other or on the commands."""
+    reached = {room(name) for name in imports(module)}
+    if room(module) == "planners":
+        assert not reached & {"trainers", "cli", "demo"}
+    elif room(module) == "trainers":
+        assert not reached & {"planners", "cli", "demo"}
+    else:
+        assert not reached & {"planners", "trainers"}
+    if room(module) in ("inference", "evaluation"):
+        assert not reached & {"training", "planning", "validation"}
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, f"a ring: {' > '.join((*path, module))}"
+        if module not in done:
+            for name in sorted(imports(module) & sources().keys()):
+                visit(name, (*path, module))
+            done.add(module)
+
+    for module in sorted(sources()):
+        visit(module, ())
+
+
+@pytest.mark.parametrize("module", sorted(name for name in sources() if room(name) == "cli"))
+def test_commands_import_nothing_heavy_before_they_run(module: str) -> None:
+    assert not {name.split(".")[0] for name in imports(module, late=False)} & set(HEAVY)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """In a fresh interpreter, whatever the modules that the commands import import themselves."""
+    commands = sorted(name for name in sources() if room(name) == "cli")
+    code = f"import sys, {', '.join(commands)}; print(sorted(set(sys.modules) & set({HEAVY!r})))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    assert found.stdout.strip() == "[]"
+
+
+def test_only_commands_print() -> None:
+    printing = {
+        module
+        for module, tree in sources().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert {room(module) for module in printing} <= {"cli"}
+
+
+def test_the_public_names_are_sorted_and_importable() -> None:
+    assert list(gwunet.__all__) == sorted(gwunet.__all__)
+    assert len(set(gwunet.__all__)) == len(gwunet.__all__)
+    for name in gwunet.__all__:
+        assert getattr(gwunet, name).__name__ == name
+    with pytest.raises(AttributeError, match="module 'gwunet' has no attribute 'Predicter'"):
+        _ = gwunet.Predicter

@@ -1,0 +1,193 @@
+"""Collimator borders are found at any level, shape and depth; anatomy and wires are left alone."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gwunet.exposed_field import (
+    NO_BORDER,
+    Border,
+    Box,
+    border_sample,
+    bounding_box,
+    estimate_border,
+    exposed_field,
+)
+
+SHAPE = (160, 201)
+ROWS, COLUMNS = np.indices(SHAPE)
+
+
+def inside(top: int, bottom: int, left: int, right: int) -> np.ndarray:
+    return (top <= ROWS) & (bottom > ROWS) & (left <= COLUMNS) & (right > COLUMNS)
+
+
+CIRCLE = (ROWS - 80) ** 2 + (COLUMNS - 100) ** 2 <= 76**2
+FIELDS = {
+    "four sides": inside(21, 131, 33, 170),
+    "top": inside(17, 160, 0, 201),
+    "bottom": inside(0, 143, 0, 201),
+    "left": inside(0, 160, 24, 201),
+    "right": inside(0, 160, 0, 181),
+    "left and right": inside(0, 160, 30, 171),
+    "circle": CIRCLE,
+    "cut circle": CIRCLE & inside(20, 140, 0, 201),
+}
+
+
+def body(seed: int = 0, noise: float = 4.0) -> np.ndarray:
+    """Soft tissue: bright, uneven and noisy."""
+    rng = np.random.default_rng(seed)
+    waves = 130 + 40 * np.sin(ROWS / 37 + 1) * np.cos(COLUMNS / 53) - 20 * (COLUMNS / SHAPE[1])
+    return waves + rng.normal(0, noise, SHAPE)
+
+
+def frame_with(field: np.ndarray, level: float, border_noise: float = 0.0, quality: int | None = None) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    values = np.where(field, body(), level + rng.normal(0, border_noise, SHAPE))
+    frame = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    if quality is None:
+        return frame
+    buffer = io.BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer))
+
+
+def found_field(frame: np.ndarray) -> np.ndarray:
+    return exposed_field(frame, estimate_border([border_sample(frame)]))
+
+
+@pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
+@pytest.mark.parametrize(("level", "noise"), [(0, 0.0), (15, 0.0), (15, 1.5), (20, 0.0), (20, 1.5)])
+def test_a_border_is_found_to_the_pixel(field: np.ndarray, level: float, noise: float) -> None:
+    frame = frame_with(field, level, noise)
+    border = estimate_border([border_sample(frame)])
+    assert border.level == pytest.approx(level, abs=1)
+    found = exposed_field(frame, border)
+    assert (found != field).mean() < 0.001
+    assert bounding_box(found) == bounding_box(field)
+
+
+@pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
+@pytest.mark.parametrize("level", [0, 15, 20])
+@pytest.mark.parametrize("quality", [50, 85])
+def test_jpeg_ringing_widens_the_field_by_a_block_at_most(field: np.ndarray, level: int, quality: int) -> None:
+    """The field keeps its own pixels, and takes in the 8 x 8 blocks that hold its edge at worst."""
+    found = found_field(frame_with(field, level, 1.0, quality))
+    assert (field & ~found).mean() < 0.001
+    found_box, box = bounding_box(found), bounding_box(field)
+    assert box.top - 8 <= found_box.top <= box.top + 1
+    assert box.left - 8 <= found_box.left <= box.left + 1
+    assert box.bottom - 1 <= found_box.bottom <= box.bottom + 8
+    assert box.right - 1 <= found_box.right <= box.right + 8
+    assert (found & ~field).mean() < 0.07
+    assert not found.all()
+
+
+@pytest.mark.parametrize("level", [0, 15])
+def test_sixteen_bits_are_treated_alike(level: int) -> None:
+    field = FIELDS["four sides"]
+    deep = frame_with(field, level, 1.0).astype(np.uint16) * 113
+    border = estimate_border([border_sample(deep)])
+    assert border.level == pytest.approx(level * 113, abs=113)
+    np.testing.assert_array_equal(exposed_field(deep, border), field)
+
+
+def test_a_frame_without_border_is_exposed_everywhere() -> None:
+    frame = np.clip(np.rint(body()), 0, 255).astype(np.uint8)
+    assert border_sample(frame).size == 0
+    assert estimate_border([border_sample(frame), border_sample(frame)]) == NO_BORDER
+    assert exposed_field(frame, NO_BORDER).all()
+    assert exposed_field(frame, Border(level=15.0, threshold=20.0, spread=2.0)).all()
+
+
+@pytest.mark.parametrize("value", [0, 15, 255])
+def test_a_flat_frame_is_exposed_everywhere(value: int) -> None:
+    frame = np.full(SHAPE, value, np.uint8)
+    assert found_field(frame).all()
+    assert exposed_field(frame, Border(level=15.0, threshold=20.0, spread=2.0)).all()
+
+
+def fading(fading_px: int, noise: float) -> np.ndarray:
+    """A dense region at the left edge, as dark as other frames' borders there, that brightens gradually."""
+    rows, columns = np.indices((200, 512))
+    tissue = 130 + 40 * np.sin(rows / 90 + 1) * np.cos(columns / 120)
+    ramp = np.clip(columns / fading_px, 0, 1)
+    values = 12 + ramp * (tissue - 12) + np.random.default_rng(0).normal(0, noise, rows.shape)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("fading_px", "noise"),
+    [(300, 0.0), (300, 1.0), (300, 3.0), (450, 0.0), (450, 1.0), (450, 3.0), (100, 1.0)],
+)
+def test_dark_anatomy_that_fades_is_no_border(fading_px: int, noise: float) -> None:
+    frame = fading(fading_px, noise)
+    assert border_sample(frame).size == 0
+    assert found_field(frame).all()
+
+
+@pytest.mark.parametrize("fading_px", [100, 200, 400])
+@pytest.mark.parametrize("noise", [0.0, 1.0, 3.0])
+def test_dark_anatomy_is_not_cut_by_the_border_of_other_frames(fading_px: int, noise: float) -> None:
+    assert exposed_field(fading(fading_px, noise), Border(level=15.0, threshold=18.0, spread=1.5)).all()
+
+
+@pytest.mark.parametrize("width_px", [2, 3, 4])
+@pytest.mark.parametrize("level", [0, 15])
+def test_a_wire_from_the_border_stays_in_the_field(width_px: int, level: int) -> None:
+    """It is as dark as the border it comes from."""
+    field = FIELDS["four sides"]
+    frame = frame_with(field, level)
+    wire = inside(80, 80 + width_px, 0, 120)
+    frame[wire] = level
+    found = found_field(frame)
+    assert bounding_box(found) == bounding_box(field)
+    assert found[field & wire].all()
+
+
+def test_a_wire_from_the_edge_of_a_frame_without_border_stays() -> None:
+    frame = np.clip(np.rint(body()), 0, 255).astype(np.uint8)
+    frame[70:74, :150] = 10
+    assert exposed_field(frame, Border(level=15.0, threshold=20.0, spread=2.0)).all()
+    assert found_field(frame).all()
+
+
+def test_dark_structures_inside_the_field_leave_no_holes() -> None:
+    field = FIELDS["circle"]
+    frame = frame_with(field, 15)
+    frame[60:90, 80:110] = 15  # a clip or a dense bone, not joined to the border
+    np.testing.assert_array_equal(found_field(frame), field)
+
+
+def test_the_level_of_a_dataset_comes_from_the_frames_that_have_a_border() -> None:
+    with_border = [frame_with(FIELDS[name], 15, 1.0) for name in ("circle", "left", "top")]
+    without = np.clip(np.rint(body(3)), 0, 255).astype(np.uint8)
+    border = estimate_border([border_sample(frame) for frame in (*with_border, without, without, without, without)])
+    assert border.level == pytest.approx(15, abs=1)
+    assert 17 <= border.threshold <= 30
+    assert estimate_border([]) == NO_BORDER
+    assert exposed_field(without, border).all()
+
+
+def test_a_tiny_bright_rest_is_no_field() -> None:
+    frame = np.full(SHAPE, 15, np.uint8)
+    frame[70:80, 90:100] = 200
+    assert found_field(frame).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (5, 7), (9, 8)])
+def test_frames_smaller_than_a_block_are_no_error(shape: tuple[int, int]) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    assert found_field(frame).shape == shape
+
+
+def test_the_box_of_a_mask_is_the_smallest() -> None:
+    mask = np.zeros((9, 11), bool)
+    mask[2, 5] = mask[6, 3] = True
+    box = bounding_box(mask)
+    assert box == Box(top=2, bottom=7, left=3, right=6)
+    assert (box.height, box.width) == (5, 3)
+    assert mask[box.slices].sum() == 2
