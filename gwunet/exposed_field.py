@@ -137,9 +137,7 @@ def estimate_border(samples: Sequence[BorderSample]) -> Border:
     ringing = RINGING_SHARE * float(np.median([sample.bright for sample in present]))
     spread = max(float(np.percentile(above_own, BRIGHTEST_PERCENT)), ringing)
     level, high = np.percentile(np.concatenate(values), (50, BRIGHTEST_PERCENT))
-    return Border(
-        level=round(float(level), 3), threshold=round(float(high) + spread, 3), spread=round(spread, 3)
-    )
+    return Border(level=round(float(level), 3), threshold=round(float(high) + spread, 3), spread=round(spread, 3))
 
 
 def exposed_field(frame: Frame, border: Border) -> Mask:
@@ -182,7 +180,8 @@ def _open(dark: Mask) -> Mask:
     # A square opening through rank filters runs along one axis at a time, several times as fast as binary_opening.
     eroded = ndimage.minimum_filter(padded.view(np.uint8), size)
     opened = ndimage.maximum_filter(eroded, size)
-    return opened[size:-size, size:-size].astype(np.bool_) & dark
+    inside: Mask = opened[size:-size, size:-size].astype(np.bool_) & dark
+    return inside
 
 
 def _ends_in_an_edge(frame: Frame, outside: Mask, limit: float) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -212,7 +212,7 @@ def measure_wire(wire: NDArray[np.bool_]) -> tuple[tuple[float, float], float, i
         return (0.0, 0.0), 0.0, 0, 0
     rows, columns = bounding_box(wire).slices
     wire = np.pad(wire[rows, columns], 1)
-    skeleton = skeletonize(wire)
+    skeleton = skeletonize(wire)  # type: ignore[no-untyped-call]
     distance = ndimage.distance_transform_edt(wire)
     beside = ndimage.maximum_filter(np.where(skeleton, 0, distance), 3)
     widths = (2 * distance - (beside < distance))[skeleton]

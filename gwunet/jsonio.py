@@ -95,7 +95,9 @@ def _convert_tuple(inner: tuple[Any, ...], data: Any, where: str, path: str) -> 
         return tuple(_convert(inner[0], item, where, f"{path}[{i}]") for i, item in enumerate(data))
     if len(inner) != len(data):
         raise _mismatch(where, path, f"array of {len(inner)}", data)
-    return tuple(_convert(kind, item, where, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(inner, data, strict=True)))
+    return tuple(
+        _convert(kind, item, where, f"{path}[{i}]") for i, (kind, item) in enumerate(zip(inner, data, strict=True))
+    )
 
 
 def _convert_dataclass(cls: type[Any], data: Any, where: str, path: str) -> Any:

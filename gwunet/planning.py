@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from gwunet.data.store import write_store
 from gwunet.dataset import Dataset
@@ -21,21 +21,17 @@ from gwunet.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 
-class PlannerClass(Protocol):
+class DatasetPlanner(Protocol):
     """What the core asks of a planner."""
 
-    configuration_name: str
-
-    def __call__(self) -> "PlannerClass":
-        """A planner."""
-        ...
+    configuration_name: ClassVar[str]
 
     def plan(self, fingerprint: Fingerprint, target: Target) -> Configuration:
         """The configuration for a dataset on a machine."""
         ...
 
 
-PLANNERS: Registry[PlannerClass] = Registry("planner", home="gwunet.planners")
+PLANNERS: Registry[type[DatasetPlanner]] = Registry("planner", home="gwunet.planners")
 
 
 def target_machine(device: str = "auto", memory_gb: float | None = None) -> Target:
@@ -62,7 +58,7 @@ def target_machine(device: str = "auto", memory_gb: float | None = None) -> Targ
     return Target(device=kind, memory_gb=memory_gb or available_memory_gb(kind))
 
 
-def planners_for(configurations: Sequence[str] | None, planner: str | None) -> list[PlannerClass]:
+def planners_for(configurations: Sequence[str] | None, planner: str | None) -> list[DatasetPlanner]:
     """The planners of the wanted configurations; of all where none is named.
 
     Raises:

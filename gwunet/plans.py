@@ -114,14 +114,17 @@ class Duration:
 class Inference:
     """How frames are predicted."""
 
+    tile_size: tuple[int, int]
+    """Rows and columns of a tile; a frame no larger is predicted in one forward pass."""
     step: float
-    """Distance of neighbouring tiles as a share of the patch."""
+    """Distance of neighbouring tiles as a share of their size."""
     mirror: bool
     """Average over the four mirrored copies of a frame."""
     threshold: float
     """Probability from which a pixel is wire."""
 
     def __post_init__(self) -> None:
+        _require(min(self.tile_size) > 0, f"tile_size is {self.tile_size}", "at least 1")
         _require(0 < self.step <= 1, f"step is {self.step}", "in (0, 1]")
         _require(0 < self.threshold < 1, f"threshold is {self.threshold}", "in (0, 1)")
 
@@ -149,7 +152,7 @@ class Configuration:
     deep_supervision_weights: tuple[float, ...]
     """One for each output of the network in training, full resolution first."""
     patch_size: tuple[int, int]
-    """Rows and columns of a training patch and of a tile in prediction."""
+    """Rows and columns of a training patch."""
     batch_size: int
     foreground_oversampling: float
     """Share of patches centred on a wire pixel."""

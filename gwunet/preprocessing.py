@@ -6,12 +6,15 @@ on the way. Both go through the same three functions.
 """
 
 import dataclasses
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.exposed_field import Border, Box, Frame, Mask, border_sample, bounding_box, estimate_border, exposed_field
 from gwunet.plans import Preprocessing
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 MIN_STD = 1e-6
 """A constant frame is divided by this instead of by 0; it comes out as 0 everywhere."""
@@ -69,7 +72,7 @@ def normalise(pixels: Frame, field: Mask, mean: float, std: float) -> NDArray[np
     return scores
 
 
-def put_back(values: NDArray[np.generic], box: Box, frame_shape: tuple[int, int]) -> NDArray[np.generic]:
+def put_back(values: NDArray[Scalar], box: Box, frame_shape: tuple[int, int]) -> NDArray[Scalar]:
     """``(H, W)``: ``values`` of the crop's size placed in a frame of zeros."""
     whole = np.zeros(frame_shape, values.dtype)
     whole[box.slices] = values

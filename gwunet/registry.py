@@ -7,11 +7,12 @@ gwunet, or the program that uses it, has registered.
 import difflib
 import importlib
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from gwunet.errors import UsageError
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 class Registry(Generic[T]):
@@ -23,17 +24,17 @@ class Registry(Generic[T]):
         self._home = home
         self._entries: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[E], E]:
         """Decorator that enters a class under ``name``.
 
         Raises:
             ValueError: the name is taken by another class.
         """
 
-        def enter(entry: T) -> T:
+        def enter(entry: E) -> E:
             if self._entries.get(name, entry) is not entry:
                 raise ValueError(f"{self.kind} {name!r} is registered already, as {self._entries[name]!r}")
-            self._entries[name] = entry
+            self._entries[name] = cast(T, entry)
             return entry
 
         return enter

@@ -13,8 +13,8 @@ from gwunet.planners.memory import largest_batch
 from gwunet.plans import Augmentation, Configuration, Decision, Duration, Inference, Optimiser, Spec, Target
 
 MIN_BOTTLENECK_EDGE = 4
-CPU_PATCH_EDGE = 256
-"""On a CPU patches are no larger: time and not memory is the limit, and small patches show more frames in it."""
+CPU_PATCH_EDGE = 128
+"""On a CPU patches are no larger: time and not memory is the limit, and small patches make many steps in it."""
 CPU_MINUTES = 8.0
 """Training time on a CPU: a first result within ten minutes, planning and validation included."""
 SMALLEST_PATCH_EDGE = 64
@@ -61,10 +61,10 @@ class Planner(abc.ABC):
             patch_size=patch,
             batch_size=batch,
             foreground_oversampling=self._oversampling(fingerprint, patch, decisions),
-            augmentation=self.augmentation(fingerprint, decisions),
+            augmentation=self.augmentation(target, decisions),
             optimiser=self.optimiser(target, decisions),
             duration=self._duration(target, decisions),
-            inference=Inference(step=0.5, mirror=True, threshold=0.5),
+            inference=self._inference(fingerprint, patch, target, decisions),
             decisions=tuple(decisions),
         )
 
@@ -90,14 +90,15 @@ class Planner(abc.ABC):
     def optimiser(self, target: Target, decisions: list[Decision]) -> Optimiser:
         """How weights are updated, the reason added to ``decisions``."""
 
-    def augmentation(self, fingerprint: Fingerprint, decisions: list[Decision]) -> Augmentation:
+    def augmentation(self, target: Target, decisions: list[Decision]) -> Augmentation:
         """How training patches are varied."""
-        del fingerprint
+        degraded = target.device == "cuda"
         decisions.append(
             Decision(
                 what="augmentation",
-                value="full circle, zoom 0.8 to 1.25, flips, intensity",
-                reason="wires run in any direction and zoom and window change during an intervention",
+                value="full circle, zoom 0.8 to 1.25, flips, intensity" + (", noise, blur" if degraded else ""),
+                reason="wires run in any direction, zoom and window change during an intervention"
+                + ("" if degraded else "; noise and blur would cost more steps than minutes on a CPU have"),
             )
         )
         return Augmentation(
@@ -108,8 +109,8 @@ class Planner(abc.ABC):
             brightness_probability=0.15,
             contrast_probability=0.15,
             gamma_probability=0.3,
-            noise_probability=0.15,
-            blur_probability=0.1,
+            noise_probability=0.15 if degraded else 0.0,
+            blur_probability=0.1 if degraded else 0.0,
         )
 
     def _patch_size(
@@ -121,7 +122,7 @@ class Planner(abc.ABC):
         reason = f"the median exposed field is {field[0]:.0f} x {field[1]:.0f}, rounded up to a multiple of {multiple}"
         if target.device == "cpu" and max(wanted) > CPU_PATCH_EDGE:
             wanted = [min(edge, CPU_PATCH_EDGE) for edge in wanted]
-            reason += f", at most {CPU_PATCH_EDGE} on a CPU so that training sees many patches in minutes"
+            reason += f", at most {CPU_PATCH_EDGE} on a CPU so that training makes many steps in minutes"
         decisions.append(Decision(what="patch size", value=f"{wanted[0]} x {wanted[1]}", reason=reason))
         return wanted[0], wanted[1]
 
@@ -138,7 +139,8 @@ class Planner(abc.ABC):
                     f"patches of {patch[0]} x {patch[1]}; give more with --memory_gb or plan another configuration"
                 )
             less = max(1, round(SHRINK_SHARE * longest / stride)) * stride  # counting costs half a second each time
-            patch = tuple(max(SMALLEST_PATCH_EDGE, edge - less) if edge == longest else edge for edge in patch)
+            rows, columns = (max(SMALLEST_PATCH_EDGE, edge - less) if edge == longest else edge for edge in patch)
+            patch = (rows, columns)
             decisions.append(
                 Decision(
                     what="patch size",
@@ -177,6 +179,22 @@ class Planner(abc.ABC):
             )
         )
         return share
+
+    def _inference(
+        self, fingerprint: Fingerprint, patch: tuple[int, int], target: Target, decisions: list[Decision]
+    ) -> Inference:
+        field = (fingerprint.field_height.maximum, fingerprint.field_width.maximum)
+        whole = (max(patch[0], math.ceil(field[0])), max(patch[1], math.ceil(field[1])))
+        # A forward pass keeps less than the step of training counted here, so this errs on the safe side.
+        fits = largest_batch(self._meta_network(patch, target), whole, target.memory_gb) >= 1
+        tile = whole if fits else patch
+        reason = (
+            "the largest exposed field: one forward pass for a frame, tiles only for larger ones"
+            if fits
+            else "that of a patch, since a whole field does not fit the memory"
+        )
+        decisions.append(Decision(what="tile size in prediction", value=f"{tile[0]} x {tile[1]}", reason=reason))
+        return Inference(tile_size=tile, step=0.5, mirror=True, threshold=0.5)
 
     def _duration(self, target: Target, decisions: list[Decision]) -> Duration:
         if target.device == "cpu":

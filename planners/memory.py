@@ -13,8 +13,8 @@ GIB = 1024**3
 def saved_bytes_per_patch(network: nn.Module, patch_size: tuple[int, int], channels: int = 1) -> int:
     """Bytes that autograd keeps for the backward pass of one patch, in float32.
 
-    The network runs on the meta device, where tensors have shapes but no memory, so any size can be counted. Under mixed
-    precision it is an upper bound.
+    The network runs on the meta device, where tensors have shapes but no memory, so any size can be counted. Under
+    mixed precision it is an upper bound.
     """
     seen: dict[int, int] = {}
     kept: list[Tensor] = []  # so that no storage's address is used twice

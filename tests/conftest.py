@@ -116,7 +116,7 @@ def make_configuration() -> Callable[..., Configuration]:
                 gradient_clip=5.0,
             ),
             duration=Duration(epochs=2, iterations_per_epoch=3, minutes=None),
-            inference=Inference(step=0.5, mirror=True, threshold=0.5),
+            inference=Inference(tile_size=(64, 64), step=0.5, mirror=True, threshold=0.5),
             decisions=(),
         )
         return dataclasses.replace(configuration, **changes)

@@ -97,7 +97,7 @@ def test_sixteen_bits_are_treated_alike(level: int) -> None:
 
 def test_a_frame_without_border_is_exposed_everywhere() -> None:
     frame = np.clip(np.rint(body()), 0, 255).astype(np.uint8)
-    assert border_sample(frame).size == 0
+    assert border_sample(frame).pixels.size == 0
     assert estimate_border([border_sample(frame), border_sample(frame)]) == NO_BORDER
     assert exposed_field(frame, NO_BORDER).all()
     assert exposed_field(frame, Border(level=15.0, threshold=20.0, spread=2.0)).all()
@@ -125,7 +125,7 @@ def fading(fading_px: int, noise: float) -> np.ndarray:
 )
 def test_dark_anatomy_that_fades_is_no_border(fading_px: int, noise: float) -> None:
     frame = fading(fading_px, noise)
-    assert border_sample(frame).size == 0
+    assert border_sample(frame).pixels.size == 0
     assert found_field(frame).all()
 
 

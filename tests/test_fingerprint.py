@@ -96,7 +96,7 @@ def dataset(make_raw_dataset: Callable[..., Dataset]) -> Dataset:
 def test_counts_of_a_small_dataset(dataset: Dataset) -> None:
     found = extract_fingerprint(dataset)
     assert (found.n_frames, found.dtypes) == (6, {"uint8": 6})
-    assert found.borders == {"uint8": Border(level=15.0, threshold=16.0, spread=1.0)}
+    assert found.borders == {"uint8": Border(level=15.0, threshold=17.37, spread=2.37)}
     assert found.frames_with_border == 6
     assert (found.height.median, found.width.median) == (64, 80)
     assert (found.field_height.median, found.field_width.median) == (44, 60)

@@ -53,7 +53,7 @@ class Trainer:
         torch.manual_seed(task.options.seed)
         self.network = self.build_network().to(self.device)
         if self.device.type == "cuda":
-            self.network = self.network.to(memory_format=torch.channels_last)
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = self.build_loss().to(self.device)
         self.optimizer = self.build_optimizer()
         self.scaler = torch.GradScaler(self.device.type, enabled=self.autocast_type == torch.float16)
@@ -226,7 +226,7 @@ class Trainer:
             self._validate()
             self.network.train()
 
-        duration = fit_to_time(minutes, lambda index: self.train_step(self.batches[index], 0) and None, close_epoch)
+        duration = fit_to_time(minutes, lambda index: self.train_step(self.batches[index], 0), close_epoch)
         self.network.load_state_dict(state)
         self.optimizer = self.build_optimizer()
         self.configuration = dataclasses.replace(self.configuration, duration=duration)
@@ -274,8 +274,8 @@ class Trainer:
     def _keep_choices(self, seed: int) -> None:
         """A continued run keeps the choices it began with: others would not give the same weights."""
         options = self.task.options
-        given = [name for name in ("epochs", "iterations", "minutes", "batch_size", "learning_rate") if getattr(options, name)]
-        if given or options.seed not in (0, seed):
+        choices = (options.epochs, options.iterations, options.minutes, options.batch_size, options.learning_rate)
+        if any(choice is not None for choice in choices) or options.seed not in (0, seed):
             logger.warning("%s: training goes on with the choices it began with", self.task.folder)
         self.task = dataclasses.replace(self.task, options=dataclasses.replace(options, seed=seed))
 

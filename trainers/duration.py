@@ -9,15 +9,20 @@ from collections.abc import Callable
 from gwunet.plans import Duration
 
 EPOCHS_IN_TIME = 20
-"""A run limited in time is cut into so many epochs, each with validation, log and checkpoint."""
-TIMED_STEPS = 8
+"""A run limited in time is cut into so many epochs at most, each with validation, log and checkpoint."""
+FEWEST_EPOCHS = 5
+CLOSING_SHARE = 0.06
+"""The epochs' ends take no more than this share of the time, unless there are only ``FEWEST_EPOCHS``."""
+LARGEST_SHARE = 0.4
+"""Nor more than this then."""
+TIMED_STEPS = 30
 TIMED_SHARE = 0.06
 """Steps are timed until there are ``TIMED_STEPS`` of them or this share of the time is spent."""
 RESERVE = 0.96
 """Share of the time that is planned; the rest absorbs what the measurement did not see."""
 
 
-def fit_to_time(minutes: float, step: Callable[[int], None], close_epoch: Callable[[], None]) -> Duration:
+def fit_to_time(minutes: float, step: Callable[[int], object], close_epoch: Callable[[], None]) -> Duration:
     """The number of iterations that fits, measured on a few real steps.
 
     Args:
@@ -36,9 +41,11 @@ def fit_to_time(minutes: float, step: Callable[[int], None], close_epoch: Callab
     close_epoch()
     closing = time.perf_counter() - start
     left = minutes * 60 * RESERVE - (time.perf_counter() - began)
-    per_step = statistics.median(seconds)  # a machine that stalls for a moment does not halve the training
+    # The later half: the first steps still claim memory. The median: a machine that stalls for a moment does not halve
+    # the training.
+    per_step = statistics.median(seconds[len(seconds) // 2 :])
     epochs = EPOCHS_IN_TIME
-    while epochs > 1 and epochs * closing > 0.15 * left:
+    while epochs > 1 and epochs * closing > (CLOSING_SHARE if epochs > FEWEST_EPOCHS else LARGEST_SHARE) * left:
         epochs -= 1
     iterations = max(1, math.floor((left - epochs * closing) / per_step / epochs))
     return Duration(epochs=epochs, iterations_per_epoch=iterations, minutes=minutes)

@@ -18,4 +18,5 @@ def learning_rate(optimiser: Optimiser, iteration: int, total: int) -> float:
         "cosine": 0.5 * (1 + math.cos(math.pi * done)),
         "constant": 1.0,
     }
-    return optimiser.learning_rate * factors[optimiser.schedule]
+    rate: float = optimiser.learning_rate * factors[optimiser.schedule]
+    return rate

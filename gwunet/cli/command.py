@@ -1,9 +1,10 @@
 """What all commands share: flags, logging, and errors turned into messages and exit statuses."""
 
 import argparse
+import contextlib
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from gwunet.errors import GwunetError, UsageError
 
@@ -47,9 +48,9 @@ def run(
     with their message alone; anything else is a defect and keeps its traceback.
     """
     arguments = parser.parse_args(argv)
-    _log_to_stderr()
     try:
-        return command(arguments) or DONE
+        with _logging_to_stderr():
+            return command(arguments) or DONE
     except UsageError as problem:
         print(f"{parser.prog}: {problem}", file=sys.stderr)
         return WRONG_USE
@@ -75,12 +76,17 @@ class _OnceFilter(logging.Filter):
         return new
 
 
-def _log_to_stderr() -> None:
+@contextlib.contextmanager
+def _logging_to_stderr() -> Iterator[None]:
     logger = logging.getLogger("gwunet")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.addFilter(_OnceFilter())
-        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
+    handler = logging.StreamHandler()
+    handler.addFilter(_OnceFilter())
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
         "Simulate fluoroscopy, plan, train, predict patients never seen, and evaluate: about five minutes on two cores."
     )
     parser.add_argument("-o", dest="output", type=Path, default=Path("gwunet_demo"), metavar="DIR", help="folder")
-    parser.add_argument("--minutes", type=float, metavar="M", help="of training; without it 3.4")
+    parser.add_argument("--minutes", type=float, metavar="M", help="of training; without it 4.2")
     parser.add_argument("--seed", type=int, default=0, help="of simulation and training")
     parser.add_argument("--overwrite", action="store_true", help="run again in a folder that is not empty")
     return run(_command, parser, argv)
@@ -26,9 +26,7 @@ def _command(arguments: argparse.Namespace) -> int:
 
     keep_freed_memory()
     size = DemoSize() if arguments.minutes is None else DemoSize(training_minutes=arguments.minutes)
-    result = run_demo(
-        arguments.output, size=size, seed=arguments.seed, overwrite=arguments.overwrite, progress=bar
-    )
+    result = run_demo(arguments.output, size=size, seed=arguments.seed, overwrite=arguments.overwrite, progress=bar)
     print(f"\npatients never seen in training:\n{format_summary(result.summary)}\n")
     for step, seconds in result.seconds.items():
         print(f"  {step:<30} {seconds:7.1f} s")

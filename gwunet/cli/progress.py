@@ -8,4 +8,5 @@ def bar(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
     """A progress bar with rate and time left on standard error (a ``gwunet.progress.Progress``)."""
     from tqdm import tqdm
 
-    return tqdm(items, total=total, desc=label, unit="frame")
+    wrapped: Iterable[Any] = tqdm(items, total=total, desc=label, unit="frame")
+    return wrapped

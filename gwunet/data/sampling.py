@@ -31,7 +31,9 @@ class View:
         """``(2, 2)``: from a patch's (row, column) distance to its centre to that in the frame."""
         cosine, sine = math.cos(self.angle_rad), math.sin(self.angle_rad)
         turn = np.array([[cosine, -sine], [sine, cosine]]) / self.zoom
-        return turn * np.array([-1.0 if self.flip_rows else 1.0, -1.0 if self.flip_columns else 1.0])
+        flips = np.array([-1.0 if self.flip_rows else 1.0, -1.0 if self.flip_columns else 1.0])
+        matrix: NDArray[np.float64] = turn * flips
+        return matrix
 
 
 def draw_view(

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +120,7 @@ class PreprocessedStore:
         return Sample(frame, target, field)
 
     @staticmethod
-    def _view(pixels: NDArray[np.generic], entry: Entry) -> NDArray[np.generic]:
+    def _view(pixels: Any, entry: Entry) -> Any:
         stop = entry.offset + entry.height * entry.width
         return pixels[entry.offset : stop].reshape(entry.height, entry.width)
 
@@ -151,7 +151,11 @@ def write_store(
             entries.append(_append(case, crop, mask, dtype, offset, frames, labels))
             offset += crop.pixels.size
     index = Index(
-        schema_version=1, dtype="uint16" if dtype == np.uint16 else "uint8", n_pixels=offset, preprocessing=preprocessing, entries=tuple(entries)
+        schema_version=1,
+        dtype="uint16" if dtype == np.uint16 else "uint8",
+        n_pixels=offset,
+        preprocessing=preprocessing,
+        entries=tuple(entries),
     )
     write_json(folder / "store.json", index)
 

@@ -136,13 +136,13 @@ class Predictor:
             probability = predict_probability(
                 self._networks,
                 scores,
-                tile_size=self.configuration.patch_size,
+                tile_size=self.inference.tile_size,
                 step=self.inference.step,
                 mirror=self.inference.mirror,
                 batch_size=self.batch_size,
             )
-        inside = probability.cpu().numpy() * crop.field
-        whole = put_back(inside.astype(np.float32), crop.box, crop.frame_shape)
+        inside: NDArray[np.float32] = probability.cpu().numpy() * crop.field
+        whole = put_back(inside, crop.box, crop.frame_shape)
         return Prediction((whole >= self.inference.threshold).astype(np.uint8), whole)
 
     def predict_frames(self, frames: Iterable[Frame]) -> Iterator[Prediction]:
@@ -155,7 +155,7 @@ class Predictor:
         network = network.to(self.device).eval().requires_grad_(False)
         if self.device.type != "cuda":
             return network
-        network = network.to(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
 
         def half_precision(tiles: Tensor) -> Tensor:
             with torch.autocast("cuda"):
@@ -167,7 +167,8 @@ class Predictor:
 
 def _with_options(planned: Inference, mirror: bool | None, step: float | None, threshold: float | None) -> Inference:
     try:
-        return Inference(
+        return dataclasses.replace(
+            planned,
             mirror=planned.mirror if mirror is None else mirror,
             step=planned.step if step is None else step,
             threshold=planned.threshold if threshold is None else threshold,
@@ -211,7 +212,8 @@ def fold_checkpoints(base: Path, folds: Sequence[int | str] | None, checkpoint: 
     missing = [fold for fold in wanted if fold not in trained]
     if missing or not wanted:
         raise ModelError(
-            f"{base}: no {file_name} of fold {', '.join(missing) or '(any)'}, trained are {', '.join(trained) or 'none'}; "
+            f"{base}: no {file_name} of fold {', '.join(missing) or '(any)'}, trained are "
+            f"{', '.join(trained) or 'none'}; "
             "train it with gw_train, or finish it with gw_train --continue"
         )
     return [trained[fold] for fold in wanted]

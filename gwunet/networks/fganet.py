@@ -96,7 +96,7 @@ class FGANet(nn.Module):
         if decoder_middle not in ("out", "in"):
             raise ValueError(f"decoder_middle is {decoder_middle!r}, needed 'out' or 'in'")
         self.deep_supervision = deep_supervision
-        self.smallest_edge = 2 << (len(features) - 1)
+        self.stride = 1 << (len(features) - 1)
         first_gated = len(features) - SDA_ENCODER_STAGES
         self.encoder = nn.ModuleList()
         channels = in_channels
@@ -138,11 +138,11 @@ class FGANet(nn.Module):
         bottleneck's last.
         """
         height, width = frames.shape[-2:]
-        if min(height, width) < self.smallest_edge:
+        if max(height, width) <= self.stride:
             # SDA's instance norm needs more than one pixel at the bottleneck.
             if self.training:
-                raise ValueError(f"patches are {height} x {width}, this network trains on {self.smallest_edge} or more")
-            frames = F.pad(frames, (0, max(0, self.smallest_edge - width), 0, max(0, self.smallest_edge - height)))
+                raise ValueError(f"patches are {height} x {width}, one edge must be above {self.stride}")
+            frames = F.pad(frames, (0, self.stride + 1 - width, 0, 0))
         skips: list[Tensor] = []
         feature = frames
         for depth, stage in enumerate(self.encoder):

@@ -59,6 +59,14 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
     )
 
 
+def _layer(
+    block: type[BasicBlock] | type[Bottleneck], in_channels: int, width: int, depth: int, stride: int
+) -> nn.Sequential:
+    """``depth`` blocks, the first of which changes size and channels."""
+    others = (block(width * block.expansion, width) for _ in range(depth - 1))
+    return nn.Sequential(block(in_channels, width, stride), *others)
+
+
 LAYOUTS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int, int]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
     "resnet34": (BasicBlock, (3, 4, 6, 3)),
@@ -78,15 +86,12 @@ class ResNet(nn.Module):
         block, depths = LAYOUTS[name]
         self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        channels = width
-        for index, depth in enumerate(depths):
-            blocks: list[nn.Module] = []
-            for position in range(depth):
-                stride = 2 if index and position == 0 else 1
-                blocks.append(block(channels, width << index, stride))
-                channels = (width << index) * block.expansion
-            setattr(self, f"layer{index + 1}", nn.Sequential(*blocks))
         self.out_channels = tuple((width << index) * block.expansion for index in range(4))
+        first, second, third, _ = self.out_channels
+        self.layer1 = _layer(block, width, width, depths[0], stride=1)
+        self.layer2 = _layer(block, first, width * 2, depths[1], stride=2)
+        self.layer3 = _layer(block, second, width * 4, depths[2], stride=2)
+        self.layer4 = _layer(block, third, width * 8, depths[3], stride=2)
         _initialise(self)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

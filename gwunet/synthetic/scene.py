@@ -20,6 +20,10 @@ from gwunet.synthetic.wire import Wire, crossing_path, sample_path, sample_wire
 WireCount = Literal[1, 2, "mixed"]
 
 
+CONTRAST_SHARE = 0.4
+"""Share of sequences with contrast agent in vessels; wires are mostly steered between injections."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
     """One sequence before exposure; images are (H, W) float32."""
@@ -87,7 +91,7 @@ def _sample_wires(rng: np.random.Generator, depth: FloatImage, frames: int, coun
 def _with_distractors(rng: np.random.Generator, layers: Layers, size: int, wire: Wire) -> Layers:
     """The layers with devices and deposits added to what they move with."""
     breathing, beating = layers.breathing, layers.beating
-    if rng.random() < 0.6:  # vessels of the lung or the bowel's wall, without contrast agent
+    if rng.random() < 0.4:  # vessels of the lung or the bowel's wall, without contrast agent
         tree = vessel_tree(rng, size, size * rng.uniform(0, 1, 2), 0.012 * size)
         breathing = breathing + np.float32(rng.uniform(0.1, 0.3)) * tree
     if rng.random() < 0.3:
@@ -126,7 +130,7 @@ def _sample_first_wire_frame(rng: np.random.Generator, frames: int) -> int:
 
 def _sample_vessels(rng: np.random.Generator, size: int) -> FloatImage:
     image = np.zeros((size, size), np.float32)
-    if rng.random() < 0.7:
+    if rng.random() < CONTRAST_SHARE:
         for _ in range(rng.integers(1, 3)):
             root, radius_px = size * rng.uniform(0, 1, 2), size * rng.uniform(0.006, 0.013)
             image += vessel_tree(rng, size, root, radius_px)

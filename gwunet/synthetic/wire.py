@@ -9,7 +9,7 @@ from scipy import ndimage
 from gwunet.synthetic.curves import Points, headings_of, random_curve, trace
 
 WIDTH_RANGE_PX = (2.0, 3.0)
-CNR_RANGE = (1.9, 2.8)
+CNR_RANGE = (2.15, 2.85)
 """What is asked for; what is measured scatters around it and stays between 1 and 3."""
 MIN_VISIBLE = 0.25
 """Shortest path inside the field in shares of the frame's size."""

@@ -1,5 +1,6 @@
 """Bad input gets an error that says where and what, an exit status that is not 0, and leaves nothing half-written."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -180,7 +181,7 @@ def test_a_leaking_split_is_refused(planned: Path, tmp_path: Path, capsys: pytes
     root = tmp_path / "copy"
     shutil.copytree(planned, root)
     cases = sorted(path.stem for path in (root / "raw" / NAME / "imagesTr").iterdir())
-    split = '[{"train": [%s], "val": ["%s"]}]' % (", ".join(f'"{case}"' for case in cases), cases[0])
+    split = json.dumps([{"train": cases, "val": cases[:1]}])
     (root / "preprocessed" / NAME / "splits.json").write_text(split)
     assert train.main(["902", "0", "--workspace", str(root)]) == 1
     assert cases[0] in capsys.readouterr().err

@@ -38,13 +38,18 @@ def command(name: str, *arguments: object, check: bool = True) -> subprocess.Com
     return done
 
 
+def picture(path: Path) -> np.ndarray:
+    with Image.open(path) as opened:
+        return np.asarray(opened)
+
+
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a small dataset, planned, and fold 0 of both networks trained through the commands."""
     root = tmp_path_factory.mktemp("workspace")
     raw = root / "raw" / DATASET
     synthesize_dataset(raw, patients=6, test_patients=1, sequences=1, frames=2, size=80, seed=3)
-    shutil.move(raw / "imagesTs", root / "frames")
+    shutil.copytree(raw / "imagesTs", root / "frames")
     command("gw_plan_and_preprocess", "-d", "901", "--workspace", root, "--target_device", "cpu", "-np", 1)
     for configuration in ("fganet", "linknet"):
         command("gw_train", "901", "0", "-c", configuration, *QUICK, "--workspace", root)
@@ -81,9 +86,9 @@ def test_prediction_gives_a_mask_of_each_frames_own_size(workspace: Path, tmp_pa
     out = tmp_path / "out"
     flags = ("--overlay", "--save_probabilities", "--device", "cpu", "-c", configuration)
     done = command("gw_predict", "-i", frames, "-o", out, "-d", 901, *flags, "--workspace", workspace)
-    expected = {path.stem: Image.open(path).size for path in frames.iterdir()}
-    masks = {path.stem: np.asarray(Image.open(path)) for path in out.glob("*.png")}
-    assert {name: mask.shape[::-1] for name, mask in masks.items()} == expected
+    expected = {path.stem: picture(path).shape for path in frames.iterdir()}
+    masks = {path.stem: picture(path) for path in out.glob("*.png")}
+    assert {name: mask.shape for name, mask in masks.items()} == expected
     for name, mask in masks.items():
         assert set(np.unique(mask)) <= {0, 255}
         with np.load(out / f"{name}.npz") as saved:

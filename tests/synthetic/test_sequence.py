@@ -45,14 +45,15 @@ def test_contrast_to_noise_is_what_its_definition_says(frames: list[SimulatedFra
 def test_mask_is_the_pixels_within_half_a_width_of_the_centreline(frames: list[SimulatedFrame]) -> None:
     pixels = np.stack(np.mgrid[:128, :128], axis=-1)
     for frame in frames:
-        expected = np.zeros((128, 128), bool)
+        expected, ties = np.zeros((2, 128, 128), bool)
         for wire in frame.wires:
             steps = np.arange(len(wire.centreline))
             fine = [np.interp(np.arange(0, steps[-1], 0.02), steps, axis) for axis in wire.centreline.T]
             distance, _ = spatial.cKDTree(np.stack(fine, axis=1)).query(pixels, distance_upper_bound=4)
             expected |= (distance <= wire.width_px / 2) & frame.exposed
+            ties |= abs(distance - wire.width_px / 2) < 0.05  # the centreline is known to some hundredths of a pixel
         # The wire is drawn a little beyond the field's edge, where the centreline stops: a few pixels more.
-        differing = np.argwhere(expected != (frame.mask == 1))
+        differing = np.argwhere((expected != (frame.mask == 1)) & ~ties)
         to_edge = ndimage.distance_transform_edt(np.pad(frame.exposed, 1))[1:-1, 1:-1]
         assert all(to_edge[row, column] <= 3 for row, column in differing)
 

@@ -53,7 +53,7 @@ def test_slow_ends_of_epochs_make_fewer_epochs(monkeypatch: pytest.MonkeyPatch) 
     quick, _ = fit(monkeypatch, 10, 0.1, 0.1)
     slow, _ = fit(monkeypatch, 10, 0.1, 20)
     assert quick.epochs == EPOCHS_IN_TIME
-    assert slow.epochs == 4  # 4 ends of 20 s are less than 15 % of the ten minutes, 5 are more
+    assert slow.epochs == 5  # 20 ends of 20 s would be more than half of the ten minutes
 
 
 def test_a_time_too_short_for_anything_still_trains_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
