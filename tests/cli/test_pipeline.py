@@ -133,7 +133,7 @@ def test_training_goes_on_after_a_kill_to_the_same_weights(workspace: Path, tmp_
         root = tmp_path / name
         shutil.copytree(workspace / "raw", root / "raw")
         shutil.copytree(workspace / "preprocessed", root / "preprocessed")
-        arguments = ["901", "1", "--epochs", "6", "--iterations", "4", "--batch_size", "2", "--device", "cpu"]
+        arguments = ["901", "1", "--epochs", "3", "--iterations", "3", "--batch_size", "2", "--device", "cpu"]
         arguments += ["--workspace", str(root)]
         fold = root / "results" / DATASET / "fganet__FGANetTrainer" / "fold_1"
         if name == "killed":
