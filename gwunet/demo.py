@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from gwunet.dataset import Dataset
 from gwunet.device import available_cores
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DATASET = "Dataset900_Demo"
-MARKER = "summary.json"
 SHEET_FRAMES = 6
 GAP_PX = 4
 
@@ -42,7 +42,7 @@ class DemoSize:
     sequences: int = 3
     frames: int = 2
     size: int = 384
-    training_minutes: float = 4.2
+    training_minutes: float = 3.9
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,16 +82,7 @@ def run_demo(
     workspace = Workspace.find(folder / "workspace")
     clock = _Clock()
     raw = workspace.raw / DATASET
-    synthesize_dataset(
-        raw,
-        patients=size.patients,
-        test_patients=size.test_patients,
-        sequences=size.sequences,
-        frames=size.frames,
-        size=size.size,
-        seed=seed,
-        overwrite=overwrite,
-    )
+    _simulate(raw, size, seed, overwrite, show_progress)
     clock.lap("simulate")
     cores = available_cores()
     plan_dataset(DATASET, workspace=workspace, configurations=["fganet"], clean=True, progress=progress)
@@ -103,10 +94,26 @@ def run_demo(
     predictor = Predictor.from_results(DATASET, workspace=workspace, folds=(0,))
     predict_folder(predictor, raw / "imagesTs", folder / "predictions", progress=progress)
     clock.lap("predict patients never seen")
-    summary = evaluate_folder(raw / "labelsTs", folder / "predictions", folder / MARKER)
+    summary = evaluate_folder(raw / "labelsTs", folder / "predictions", folder / "summary.json", progress=show_progress)
     sheet = draw_results(Dataset.open(raw), folder)
     clock.lap("evaluate and draw")
     return DemoResult(summary=summary, seconds=clock.seconds, sheet=sheet)
+
+
+def _simulate(raw: Path, size: DemoSize, seed: int, overwrite: bool, show_progress: bool) -> None:
+    total = size.patients * size.sequences * size.frames
+    with tqdm(total=total, desc="simulate", unit="frame", disable=not show_progress) as bar:
+        synthesize_dataset(
+            raw,
+            patients=size.patients,
+            test_patients=size.test_patients,
+            sequences=size.sequences,
+            frames=size.frames,
+            size=size.size,
+            seed=seed,
+            overwrite=overwrite,
+            progress=lambda done, _: bar.update(done - bar.n),
+        )
 
 
 class _Clock:

@@ -18,7 +18,7 @@ LARGEST_SHARE = 0.4
 TIMED_STEPS = 30
 TIMED_SHARE = 0.06
 """Steps are timed until there are ``TIMED_STEPS`` of them or this share of the time is spent."""
-RESERVE = 0.96
+RESERVE = 0.93
 """Share of the time that is planned; the rest absorbs what the measurement did not see."""
 
 
