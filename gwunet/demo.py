@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from gwunet.dataset import Dataset
@@ -16,6 +17,7 @@ from gwunet.errors import UsageError
 from gwunet.evaluation import evaluate_folder
 from gwunet.inference import Predictor, draw_overlay, predict_folder
 from gwunet.io.frames import read_frame, read_mask, write_frame
+from gwunet.jsonio import replacing
 from gwunet.planning import plan_dataset, preprocess_dataset
 from gwunet.progress import Progress, no_progress
 from gwunet.synthetic import synthesize_dataset
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DATASET = "Dataset900_Demo"
-SHEET_FRAMES = 6
+SHEET_FRAMES = 5
+LEVEL_STEP = 8
+"""Levels are rounded to this in the picture of a few frames, which halves the file."""
 GAP_PX = 4
 
 
@@ -138,7 +142,9 @@ def draw_results(raw: Dataset, folder: Path) -> Path:
         write_frame(folder / "overlays" / f"{case.name}.png", overlay)
         if case.name in shown:
             pairs.append(_stack([np.repeat(frame[..., None], 3, axis=2), overlay], axis=0))
-    write_frame(folder / "demo.png", _stack(pairs, axis=1))
+    sheet = Image.fromarray(_stack(pairs, axis=1) // LEVEL_STEP * LEVEL_STEP)
+    with replacing(folder / "demo.png") as partial:
+        sheet.save(partial, optimize=True)
     return folder / "demo.png"
 
 

@@ -51,7 +51,8 @@ def keep_freed_memory() -> None:
     """Keep large freed blocks for the next tensors, in huge pages; for processes that run networks on a CPU.
 
     By default each large tensor is mapped afresh and faulted in page by page (measured in
-    ``benchmarks/training_step.py``). To be called before torch makes its first tensor. Does nothing where the C library is another.
+    ``benchmarks/training_step.py``). To be called before torch makes its first tensor. Does nothing where the C library
+    is another.
     """
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read by torch's CPU allocator
     if not sys.platform.startswith("linux"):
