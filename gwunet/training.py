@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from gwunet.checkpoint import FINAL, LATEST
+from gwunet.checkpoint import BEST, FINAL, LATEST
 from gwunet.data.store import PreprocessedStore
 from gwunet.dataset import Dataset
 from gwunet.errors import NotPreparedError, UsageError
@@ -168,7 +168,7 @@ def _read_splits(path: Path, raw: Dataset, allow_leaking: bool) -> Splits:
 
 
 def _refuse_to_overwrite(folder: Path, resume: bool, overwrite: bool) -> None:
-    present = [name for name in (FINAL, LATEST) if (folder / name).exists()]
+    present = [name for name in (FINAL, LATEST, BEST) if (folder / name).exists()]
     if present and not resume and not overwrite:
         raise UsageError(
             f"{folder}: {present[0]} stands there already; --continue goes on with it, --overwrite trains anew"

@@ -161,9 +161,10 @@ class Trainer:
         ) as bar:
             for epoch in range(first, duration.epochs):
                 history.append(self._run_epoch(epoch, history.records, bar))
-                self._save(LATEST, history.records, for_training=True)
+                # The best comes first: a kill between the two repeats the epoch instead of losing its best weights.
                 if _is_best(history.records):
                     self._save(BEST, history.records)
+                self._save(LATEST, history.records, for_training=True)
         self._save(FINAL, history.records)
 
     def _run_epoch(self, epoch: int, records: Sequence[EpochRecord], bar: Any) -> EpochRecord:
