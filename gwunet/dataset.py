@@ -21,6 +21,8 @@ from gwunet.jsonio import from_json, parse_json
 
 IGNORE = 2
 """Value of pixels that count in neither loss nor metrics, in the masks that ``Dataset.read_mask`` gives."""
+CENTRELINE = 3
+"""Value of wire pixels on the skeleton, in training targets alone: masks have 1 there."""
 
 _CHANNEL_SUFFIX = re.compile(r"(.+)_(\d{4})")
 _Files = dict[str, tuple[Path, Path | None]]  # case name to image and mask

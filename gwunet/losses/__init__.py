@@ -1,15 +1,22 @@
-"""The losses: ``forward(logits, target) -> scalar`` on logits, computed in float32."""
+"""The losses, on logits and computed in float32.
+
+``forward(logits, target)``: logits ``(..., B, 1, H, W)`` and target ``(B, 1, H, W)`` to values ``(...)``: a scalar for
+one output, and leading axes where there are several (deep supervision).
+"""
 
 from gwunet.losses.build import build_loss
 from gwunet.losses.cldice import SoftClDiceLoss
+from gwunet.losses.cross_entropy import BalancedBCELoss
 from gwunet.losses.deep_supervision import DeepSupervision
 from gwunet.losses.dice import SoftDiceLoss
 from gwunet.losses.focal import ModifiedFocalLoss
-from gwunet.losses.hybrid import HybridLoss
+from gwunet.losses.hybrid import BCEDiceLoss, HybridLoss
 from gwunet.losses.registry import LOSSES
 
 __all__ = [
     "LOSSES",
+    "BCEDiceLoss",
+    "BalancedBCELoss",
     "DeepSupervision",
     "HybridLoss",
     "ModifiedFocalLoss",

@@ -4,45 +4,30 @@ Reference: Shit et al., clDice, CVPR 2021, algorithm 1; FGA-Net paper, section "
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gwunet.losses.registry import LOSSES
-from gwunet.losses.target import split_target
-
-
-def soft_erode(image: Tensor) -> Tensor:
-    """Minimum over the cross of a pixel and its four neighbours, ``(B, 1, H, W)``."""
-    rows = -F.max_pool2d(-image, (3, 1), stride=1, padding=(1, 0))
-    columns = -F.max_pool2d(-image, (1, 3), stride=1, padding=(0, 1))
-    return torch.min(rows, columns)
-
-
-def soft_open(image: Tensor) -> Tensor:
-    """Soft erosion, then the maximum over 3x3."""
-    return F.max_pool2d(soft_erode(image), 3, stride=1, padding=1)
-
-
-def soft_skeleton(image: Tensor, iterations: int) -> Tensor:
-    """The ridge that ``iterations`` erosions leave of ``(B, 1, H, W)`` values in [0, 1].
-
-    Half the widest structure's width in iterations, plus one, is enough; more change nothing and cost time.
-    """
-    skeleton = F.relu(image - soft_open(image))
-    for _ in range(iterations):
-        image = soft_erode(image)
-        detail = F.relu(image - soft_open(image))
-        skeleton = skeleton + F.relu(detail - skeleton * detail)
-    return skeleton
+from gwunet.losses.soft_skeleton import soft_skeleton
+from gwunet.losses.target import OVER, split_target
 
 
 def soft_cldice(probability: Tensor, wire: Tensor, iterations: int, smooth: float = 1.0) -> Tensor:
-    """Harmonic mean of topological precision and sensitivity over the whole batch, a scalar in (0, 1]."""
+    """Harmonic mean of topological precision and sensitivity over the whole batch, in (0, 1].
+
+    Args:
+        probability: ``(..., B, 1, H, W)``, 0 at ignored pixels; all leading indices are skeletonised together.
+        wire: ``(B, 1, H, W)``, 0 or 1; its skeleton is found once.
+        iterations: of the soft skeleton.
+        smooth: in pixels of skeleton.
+
+    Returns:
+        ``(...)``: one value for each leading index.
+    """
     predicted_skeleton = soft_skeleton(probability, iterations)
     with torch.no_grad():
         wire_skeleton = soft_skeleton(wire, iterations)
-    precision = ((predicted_skeleton * wire).sum() + smooth) / (predicted_skeleton.sum() + smooth)
-    sensitivity = ((wire_skeleton * probability).sum() + smooth) / (wire_skeleton.sum() + smooth)
+    precision = ((predicted_skeleton * wire).sum(OVER) + smooth) / (predicted_skeleton.sum(OVER) + smooth)
+    sensitivity = ((wire_skeleton * probability).sum(OVER) + smooth) / (wire_skeleton.sum() + smooth)
     return 2 * precision * sensitivity / (precision + sensitivity)
 
 
@@ -57,6 +42,6 @@ class SoftClDiceLoss(nn.Module):
         self.smooth = smooth
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Logits and target ``(B, 1, H, W)`` to a scalar in [0, 1)."""
-        logits, wire, valid = split_target(logits, target)
-        return 1 - soft_cldice(logits.sigmoid() * valid, wire, self.iterations, self.smooth)
+        """Logits ``(..., B, 1, H, W)`` and target ``(B, 1, H, W)`` to values ``(...)`` in [0, 1)."""
+        logits, wire, _ = split_target(logits, target)
+        return 1 - soft_cldice(logits.sigmoid(), wire, self.iterations, self.smooth)

@@ -13,12 +13,19 @@ from torch import Tensor, nn
 class DeepSupervision(nn.Module):
     """The weighted sum of a loss over a network's outputs, each upsampled to the target.
 
-    The outputs go up and not the target down, since a thin wire does not survive downsampling.
+    The outputs go up and not the target down, since a thin wire does not survive downsampling. The loss sees all
+    outputs at once, so that what depends on the target alone is found once.
     """
 
     def __init__(self, loss: nn.Module, weights: Sequence[float]) -> None:
-        """``weights``: one for each output, full resolution first; an output of weight 0 costs nothing."""
+        """``weights``: one for each output, full resolution first; an output of weight 0 costs nothing.
+
+        ``loss`` takes logits ``(K, B, 1, H, W)`` and the target ``(B, 1, H, W)`` and gives ``K`` values, as every
+        loss of gwunet does.
+        """
         super().__init__()
+        if not any(weights):
+            raise ValueError(f"the deep-supervision weights are {tuple(weights)}, at least one must not be 0")
         self.loss = loss
         self.weights = tuple(weights)
 
@@ -32,10 +39,11 @@ class DeepSupervision(nn.Module):
             outputs = (outputs,)
         if len(outputs) != len(self.weights):
             raise ValueError(f"the network gave {len(outputs)} outputs, there are {len(self.weights)} weights")
-        total = target.new_zeros((), dtype=torch.float32)
-        for logits, weight in zip(outputs, self.weights, strict=True):
-            if weight:
-                total = total + weight * self.loss(_upsample(logits, target), target)
+        counting = [
+            (_upsample(logits, target), weight) for logits, weight in zip(outputs, self.weights, strict=True) if weight
+        ]
+        values = self.loss(torch.stack([logits for logits, _ in counting]), target)
+        total: Tensor = (values * values.new_tensor([weight for _, weight in counting])).sum()
         return total
 
     def on_final(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -45,6 +53,7 @@ class DeepSupervision(nn.Module):
 
 
 def _upsample(logits: Tensor, target: Tensor) -> Tensor:
+    logits = logits.float()
     if logits.shape[-2:] == target.shape[-2:]:
         return logits
-    return F.interpolate(logits.float(), size=target.shape[-2:], mode="bilinear", align_corners=False)
+    return F.interpolate(logits, size=target.shape[-2:], mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""The modified focal loss of the LinkNet paper, and alpha-balanced BCE as its special case."""
+"""The modified focal loss of the LinkNet paper."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gwunet.losses.registry import LOSSES
-from gwunet.losses.target import masked_mean, split_target
+from gwunet.losses.target import OVER, split_target
 
 
 @LOSSES.register("ModifiedFocalLoss")
@@ -31,11 +31,11 @@ class ModifiedFocalLoss(nn.Module):
         self.reduction = reduction
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Logits and target ``(B, 1, H, W)`` to a scalar."""
-        logits, wire, valid = split_target(logits, target)
+        """Logits ``(..., B, 1, H, W)`` and target ``(B, 1, H, W)`` to values ``(...)``."""
+        logits, wire, counted = split_target(logits, target)
         # log(1 - p) is logsigmoid(-z), and p^gamma is exp(gamma logsigmoid(z)): finite for any logit.
         log_p, log_not_p = F.logsigmoid(logits), F.logsigmoid(-logits)
         on_wire = -self.alpha * (self.gamma * log_not_p).exp() * log_p
         elsewhere = -(self.gamma * log_p).exp() * log_not_p
-        values = wire * on_wire + (1 - wire) * elsewhere
-        return (values * valid).sum() if self.reduction == "sum" else masked_mean(values, valid)
+        total = (wire * on_wire + (1 - wire) * elsewhere).sum(OVER)
+        return total if self.reduction == "sum" else total / counted

@@ -14,6 +14,8 @@ from gwunet.dataset import IGNORE
 from gwunet.errors import SchemaError
 from gwunet.losses import (
     LOSSES,
+    BalancedBCELoss,
+    BCEDiceLoss,
     DeepSupervision,
     HybridLoss,
     ModifiedFocalLoss,
@@ -21,10 +23,12 @@ from gwunet.losses import (
     SoftDiceLoss,
     build_loss,
 )
-from gwunet.losses.cldice import soft_skeleton
+from gwunet.losses.soft_skeleton import soft_skeleton
 from gwunet.plans import Configuration, Spec
 
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
+    "BCEDiceLoss": ({}, {"bce_weight": 0.5}),
+    "BalancedBCELoss": ({}, {"alpha": 0.5}),
     "HybridLoss": ({}, {"cldice_weight": 0.0}, {"bce_weight": 0.5, "cldice_weight": 1.0, "skeleton_iterations": 3}),
     "ModifiedFocalLoss": ({}, {"gamma": 0.0}, {"alpha": 3.0, "gamma": 1.0, "reduction": "sum"}),
     "SoftClDiceLoss": ({"iterations": 3},),
@@ -135,6 +139,8 @@ def test_the_values_are_those_of_the_formulas(ignored: float) -> None:
     assert value(HybridLoss(cldice_weight=0, bce_weight=0.5)) == pytest.approx(
         0.5 * true.bce() + 1 - true.dice(), abs=1e-5
     )
+    assert value(BCEDiceLoss(0.5)) == pytest.approx(0.5 * true.bce() + 1 - true.dice(), abs=1e-5)
+    assert value(BalancedBCELoss(30)) == pytest.approx(true.focal(30, 0, "mean"), rel=1e-5)
     assert value(ModifiedFocalLoss()) == pytest.approx(true.focal(100, 2.5, "mean"), rel=1e-5)
     assert value(ModifiedFocalLoss(30, 1.5, "sum")) == pytest.approx(true.focal(30, 1.5, "sum"), rel=1e-5)
     assert value(ModifiedFocalLoss(7, 0)) == pytest.approx(true.focal(7, 0, "mean"), rel=1e-5)
@@ -144,6 +150,7 @@ def test_focal_without_focus_is_balanced_cross_entropy() -> None:
     logits, target = make_case(0.0)
     balanced = nn.functional.binary_cross_entropy_with_logits(logits, target.float(), pos_weight=torch.tensor(9.0))
     torch.testing.assert_close(ModifiedFocalLoss(alpha=9, gamma=0)(logits, target), balanced)
+    torch.testing.assert_close(BalancedBCELoss(alpha=9)(logits, target), balanced)
 
 
 # What all losses must bear --------------------------------------------------------------------------------------
@@ -177,6 +184,22 @@ def test_half_precision_logits_are_computed_in_float32(loss: tuple[str, dict[str
     logits, target = make_case()
     half = logits.to(torch.bfloat16)
     torch.testing.assert_close(make(loss)(half, target), make(loss)(half.float(), target))
+
+
+@every_loss
+def test_several_outputs_cost_what_each_costs_alone(loss: tuple[str, dict[str, Any]]) -> None:
+    """Values and gradients; the outputs of deep supervision go through a loss together."""
+    _, target = make_case(0.2)
+    outputs = 3 * torch.randn(3, *target.shape, generator=torch.Generator().manual_seed(1))
+    together, alone = outputs.clone().requires_grad_(), outputs.clone().requires_grad_()
+    values = make(loss)(together, target)
+    expected = torch.stack([make(loss)(each, target) for each in alone])
+    assert values.shape == (3,)
+    torch.testing.assert_close(values, expected)
+    factors = torch.tensor([1.0, 0.5, 2.0])
+    (values * factors).sum().backward()
+    (expected * factors).sum().backward()
+    torch.testing.assert_close(together.grad, alone.grad)
 
 
 @every_loss
@@ -249,6 +272,7 @@ def test_it_is_exported_and_built_from_a_configuration(
 @pytest.mark.parametrize(
     ("loss", "arguments", "message"),
     [
+        (BalancedBCELoss, {"alpha": -1.0}, "alpha is -1.0, it must be at least 0"),
         (HybridLoss, {"cldice_weight": 1.5}, "cldice_weight is 1.5, it must lie in"),
         (ModifiedFocalLoss, {"alpha": -1.0}, "alpha is -1.0"),
         (ModifiedFocalLoss, {"gamma": -0.5}, "gamma -0.5"),
@@ -290,6 +314,44 @@ def test_the_soft_skeleton_is_that_of_its_algorithm() -> None:
     image = torch.rand(1, 1, 13, 17, generator=torch.Generator().manual_seed(0))
     expected = skeleton_of(image[0, 0].double().numpy(), 4)
     np.testing.assert_allclose(soft_skeleton(image, 4)[0, 0].numpy(), expected, atol=1e-6)
+
+
+def pooled_skeleton(image: torch.Tensor, iterations: int) -> torch.Tensor:
+    """The soft skeleton by max pooling, which autograd differentiates."""
+
+    def erode(values: torch.Tensor) -> torch.Tensor:
+        rows = -nn.functional.max_pool2d(-values, (3, 1), 1, (1, 0))
+        return torch.min(rows, -nn.functional.max_pool2d(-values, (1, 3), 1, (0, 1)))
+
+    def detail(values: torch.Tensor) -> torch.Tensor:
+        return nn.functional.relu(values - nn.functional.max_pool2d(erode(values), 3, 1, 1))
+
+    skeleton = detail(image)
+    for _ in range(iterations):
+        image = erode(image)
+        skeleton = skeleton + nn.functional.relu(detail(image) * (1 - skeleton))
+    return skeleton
+
+
+@pytest.mark.parametrize("size", [(13, 17), (1, 5), (2, 1)])
+def test_the_gradient_of_the_soft_skeleton(size: tuple[int, int]) -> None:
+    """Against autograd through pooling; without equal neighbours there is one gradient only."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(3, 1, *size, generator=generator, dtype=torch.float64)
+    given = torch.rand(3, 1, *size, generator=generator, dtype=torch.float64)
+    ours, theirs = image.clone().requires_grad_(), image.clone().requires_grad_()
+    soft_skeleton(ours, 4).backward(given)
+    pooled_skeleton(theirs, 4).backward(given)
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    assert torch.autograd.gradcheck(lambda values: soft_skeleton(values, 3), image.requires_grad_())
+
+
+def test_the_gradient_where_neighbours_are_equal_is_not_counted_twice() -> None:
+    """Within a flat region an erosion has many minima; its gradient goes to one of them."""
+    image = torch.full((1, 1, 9, 9), 0.5, requires_grad=True)
+    soft_skeleton(image, 2).sum().backward()
+    assert image.grad is not None
+    assert image.grad.abs().max() <= 1
 
 
 def test_cldice_punishes_a_break_more_than_a_thin_mask() -> None:
@@ -334,6 +396,11 @@ def test_an_output_of_weight_zero_is_left_out() -> None:
 
     zero, large = torch.zeros(1, 1, 4, 4), torch.full((1, 1, 2, 2), 5.0)
     assert DeepSupervision(Refusing(), (1.0, 0.0))((zero, large), torch.zeros(1, 1, 4, 4)) == 0
+
+
+def test_weights_that_are_all_zero_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one must not be 0"):
+        DeepSupervision(SoftDiceLoss(), (0.0, 0.0))
 
 
 def test_other_numbers_of_outputs_and_weights_are_refused() -> None:
