@@ -57,16 +57,38 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelError: the file is missing, damaged, or not a checkpoint of this version.
     """
+    return as_checkpoint(read_tensors(path, "checkpoint"), path)
+
+
+def read_tensors(path: Path, what: str) -> Any:
+    """What ``torch.save`` wrote, onto the CPU; torch's format before 1.6, which is no archive, is read as well.
+
+    Raises:
+        ModelError: the file is missing or damaged, or holds objects; the message calls it ``what``.
+    """
     import torch
 
     if not path.is_file():
-        raise ModelError(f"{path}: no such checkpoint")
+        raise ModelError(f"{path}: no such {what}")
     try:
         _check_sums(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises half a dozen types for a damaged file
         reason = str(problem).split("\n")[0]
-        raise ModelError(f"{path}: not a readable checkpoint ({type(problem).__name__}: {reason})") from problem
+        raise ModelError(f"{path}: not a readable {what} ({type(problem).__name__}: {reason})") from problem
+
+
+def is_checkpoint(content: Any) -> bool:
+    """Whether a file's content is a checkpoint of gwunet, of any version, and not somebody else's weights."""
+    return isinstance(content, dict) and {"schema_version", "weights"} <= content.keys()
+
+
+def as_checkpoint(content: Any, path: Path) -> Checkpoint:
+    """The checkpoint that a file's content is.
+
+    Raises:
+        ModelError: it is none, or none of this version.
+    """
     if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
         raise ModelError(f"{path}: not a gwunet checkpoint of schema version {SCHEMA_VERSION}")
     try:
@@ -90,6 +112,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _check_sums(path: Path) -> None:
     """Raise ``BadZipFile`` where a byte has changed: torch itself does not compare the archive's check sums."""
+    if not zipfile.is_zipfile(path):
+        return
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
     if damaged is not None:

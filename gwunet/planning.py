@@ -25,6 +25,8 @@ class DatasetPlanner(Protocol):
     """What the core asks of a planner."""
 
     configuration_name: ClassVar[str]
+    by_default: ClassVar[bool]
+    """Whether the configuration is planned when none is named."""
 
     def plan(self, fingerprint: Fingerprint, target: Target) -> Configuration:
         """The configuration for a dataset on a machine."""
@@ -59,19 +61,19 @@ def target_machine(device: str = "auto", memory_gb: float | None = None) -> Targ
 
 
 def planners_for(configurations: Sequence[str] | None, planner: str | None) -> list[DatasetPlanner]:
-    """The planners of the wanted configurations; of all where none is named.
+    """The planners of the wanted configurations; where none is named, of every network's but not of the ablations.
 
     Raises:
         UsageError: a configuration or planner is unknown.
     """
     if planner is not None:
         return [PLANNERS.get(planner)()]
-    by_configuration = {PLANNERS.get(name).configuration_name: name for name in PLANNERS.names()}
-    wanted = configurations or sorted(by_configuration)
+    by_configuration = {made.configuration_name: made for made in map(PLANNERS.get, PLANNERS.names())}
+    wanted = configurations or sorted(name for name, made in by_configuration.items() if made.by_default)
     unknown = [name for name in wanted if name not in by_configuration]
     if unknown:
         raise UsageError(f"unknown configuration {unknown[0]!r}: known are {', '.join(sorted(by_configuration))}")
-    return [PLANNERS.get(by_configuration[name])() for name in wanted]
+    return [by_configuration[name]() for name in wanted]
 
 
 def read_plans(workspace: Workspace, dataset: str) -> Plans:

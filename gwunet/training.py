@@ -38,6 +38,9 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """``auto``: bf16 (or else fp16) on CUDA, fp32 on a CPU."""
     compile: bool = False
+    pretrained_weights: Path | None = None
+    """Weights to start from: public ImageNet weights of a ResNet encoder, or a checkpoint of another run. A continued
+    run has its own and needs the file no more."""
 
     def __post_init__(self) -> None:
         if self.seed < 0:
@@ -139,6 +142,8 @@ def train(
     base = results_folder(workspace, name, configuration, trainer)
     folder = base / f"fold_{fold}"
     if not validate_only:
+        if options is not None and not (resume and (folder / LATEST).exists()):
+            _check_pretrained(options.pretrained_weights, folder)
         _refuse_to_overwrite(folder, resume, overwrite)
         write_json(base / "plans.json", plans)
         write_json(base / "dataset.json", dict(raw.description))
@@ -165,6 +170,19 @@ def _read_splits(path: Path, raw: Dataset, allow_leaking: bool) -> Splits:
     if not path.is_file():
         raise NotPreparedError(f"{path}: no folds yet; run gw_plan_and_preprocess first")
     return load_splits(path, raw.training, allow_leaking=allow_leaking)
+
+
+def _check_pretrained(path: Path | None, folder: Path) -> None:
+    """Before anything is overwritten: the weights to start from must be there, and not among what gives way."""
+    if path is None:
+        return
+    if not path.is_file():
+        raise UsageError(f"--pretrained_weights {path}: no such file")
+    if path.resolve().parent == folder.resolve():
+        raise UsageError(
+            f"--pretrained_weights {path}: found in the folder of the run that would start from it, which overwrites "
+            "it; copy it elsewhere first, or go on with that run by --continue"
+        )
 
 
 def _refuse_to_overwrite(folder: Path, resume: bool, overwrite: bool) -> None:

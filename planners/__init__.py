@@ -1,7 +1,33 @@
-"""What to decide: one planner for each network, found by name through ``gwunet.planning.PLANNERS``."""
+"""What to decide: one planner for each configuration, found by name through ``gwunet.planning.PLANNERS``."""
 
+from gwunet.planners.ablation import (
+    FGANetBaselinePlanner,
+    FGANetBDPlanner,
+    FGANetBGAPlanner,
+    FGANetBSCPlanner,
+    FGANetSDAPlanner,
+)
+from gwunet.planners.attention_unet import AttentionUNetPlanner
 from gwunet.planners.base import Planner
+from gwunet.planners.cenet import CENetPlanner
+from gwunet.planners.deeplabv3plus import DeepLabV3PlusPlanner
 from gwunet.planners.fganet import FGANetPlanner
 from gwunet.planners.linknet import LinkNetPlanner
+from gwunet.planners.unet import UNetPlanner
+from gwunet.planners.unetplusplus import UNetPlusPlusPlanner
 
-__all__ = ["FGANetPlanner", "LinkNetPlanner", "Planner"]
+__all__ = [
+    "AttentionUNetPlanner",
+    "CENetPlanner",
+    "DeepLabV3PlusPlanner",
+    "FGANetBDPlanner",
+    "FGANetBGAPlanner",
+    "FGANetBSCPlanner",
+    "FGANetBaselinePlanner",
+    "FGANetPlanner",
+    "FGANetSDAPlanner",
+    "LinkNetPlanner",
+    "Planner",
+    "UNetPlanner",
+    "UNetPlusPlusPlanner",
+]

@@ -32,6 +32,8 @@ class Planner(abc.ABC):
     name: ClassVar[str]
     """Registered name."""
     configuration_name: ClassVar[str]
+    by_default: ClassVar[bool] = True
+    """Whether the configuration is planned when none is named."""
     trainer: ClassVar[str]
     max_batch: ClassVar[int]
     """On a GPU: larger batches were not found better, or the paper's."""
@@ -219,6 +221,19 @@ class Planner(abc.ABC):
 def skeleton_iterations(fingerprint: Fingerprint) -> int:
     """Soft-skeleton iterations that the widest wire needs: half its width, rounded up, plus one."""
     return math.ceil(fingerprint.wire_width_px[1] / 2) + 1
+
+
+def adamw_with_cosine(learning_rate: float) -> Optimiser:
+    """AdamW that warms up and then follows half a cosine."""
+    return Optimiser(
+        name="adamw",
+        learning_rate=learning_rate,
+        weight_decay=1e-2,
+        momentum=0.0,
+        schedule="cosine",
+        warmup_share=0.05,
+        gradient_clip=5.0,
+    )
 
 
 def _round_up(edge: float, multiple: int) -> int:

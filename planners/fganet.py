@@ -1,9 +1,10 @@
 """The plan of FGA-Net."""
 
 import math
+from typing import ClassVar
 
 from gwunet.fingerprint import Fingerprint
-from gwunet.planners.base import MIN_BOTTLENECK_EDGE, Planner, skeleton_iterations
+from gwunet.planners.base import MIN_BOTTLENECK_EDGE, Planner, adamw_with_cosine, skeleton_iterations
 from gwunet.planning import PLANNERS
 from gwunet.plans import Decision, Optimiser, Spec, Target
 
@@ -22,6 +23,10 @@ class FGANetPlanner(Planner):
     trainer = "FGANetTrainer"
     max_batch = 8
     cpu_batch = 2
+    without: ClassVar[tuple[str, ...]] = ()
+    """Switches of the network that a variant turns off."""
+    cldice_weight: ClassVar[float] = 0.0
+    """Of the hybrid loss; 0 is BCE + Dice."""
 
     def stride(self, target: Target) -> int:
         """Of the full six stages."""
@@ -43,14 +48,19 @@ class FGANetPlanner(Planner):
                 "in_channels": 1,
                 "features": features,
                 "decoder_features": wide if target.device == "cuda" else narrow,
+                **dict.fromkeys(self.without, False),
             },
         )
 
     def network_reason(self, target: Target) -> str:
-        """Why these widths."""
+        """Why these widths and parts."""
         if target.device == "cuda":
-            return "the paper's text: features double from 32, 1x1 fusion, as many stages as leave a bottleneck of 4"
-        return "about a quarter of the paper's widths, so that a training step takes a fraction of a second on a CPU"
+            reason = "the paper's text: features double from 32, 1x1 fusion, as many stages as leave a bottleneck of 4"
+        else:
+            reason = (
+                "about a quarter of the paper's widths, so that a training step takes a fraction of a second on a CPU"
+            )
+        return reason + "".join(f"; {switch} is off for the ablation" for switch in self.without)
 
     def loss(
         self, fingerprint: Fingerprint, patch_size: tuple[int, int], target: Target, decisions: list[Decision]
@@ -67,7 +77,7 @@ class FGANetPlanner(Planner):
         )
         weights = [0.5**index for index in range(stages)]
         total = sum(weights)
-        arguments = {"cldice_weight": 0.0, "skeleton_iterations": iterations}
+        arguments = {"cldice_weight": self.cldice_weight, "skeleton_iterations": iterations}
         return Spec(name="HybridLoss", arguments=arguments), tuple(round(weight / total, 6) for weight in weights)
 
     def optimiser(self, target: Target, decisions: list[Decision]) -> Optimiser:
@@ -80,12 +90,4 @@ class FGANetPlanner(Planner):
                 reason="learns within minutes on a CPU; recipes have not been compared yet",
             )
         )
-        return Optimiser(
-            name="adamw",
-            learning_rate=3e-3,
-            weight_decay=1e-2,
-            momentum=0.0,
-            schedule="cosine",
-            warmup_share=0.05,
-            gradient_clip=5.0,
-        )
+        return adamw_with_cosine(3e-3)

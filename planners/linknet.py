@@ -1,7 +1,7 @@
 """The plan of the focal-loss LinkNet."""
 
 from gwunet.fingerprint import Fingerprint
-from gwunet.planners.base import Planner
+from gwunet.planners.base import Planner, adamw_with_cosine
 from gwunet.planning import PLANNERS
 from gwunet.plans import Decision, Optimiser, Spec, Target
 
@@ -59,12 +59,4 @@ class LinkNetPlanner(Planner):
         decisions.append(
             Decision(what="optimiser", value="AdamW, 0.001, cosine", reason="converges in minutes from fresh weights")
         )
-        return Optimiser(
-            name="adamw",
-            learning_rate=1e-3,
-            weight_decay=1e-2,
-            momentum=0.0,
-            schedule="cosine",
-            warmup_share=0.05,
-            gradient_clip=5.0,
-        )
+        return adamw_with_cosine(1e-3)

@@ -16,11 +16,13 @@ from tqdm import tqdm
 from gwunet.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from gwunet.data.batches import Batch, TrainingBatches, iterate_batches
 from gwunet.data.store import Sample
+from gwunet.dataset import IGNORE
 from gwunet.device import available_cores, resolve_device
 from gwunet.errors import TrainingError
 from gwunet.jsonio import from_json, to_json
 from gwunet.losses import DeepSupervision, build_loss
-from gwunet.networks import build_network
+from gwunet.networks.build import build_network, pretrain
+from gwunet.networks.pretrained import load_pretrained_file
 from gwunet.plans import Configuration
 from gwunet.trainers.duration import fit_to_time, planned
 from gwunet.trainers.history import EpochRecord, History
@@ -52,12 +54,11 @@ class Trainer:
         self.autocast_type = self._autocast_type()
         torch.manual_seed(task.options.seed)
         self.network = self.build_network().to(self.device)
-        if self.device.type == "cuda":
-            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.loss = self.build_loss().to(self.device)
         self.optimizer = self.build_optimizer()
         self.scaler = torch.GradScaler(self.device.type, enabled=self.autocast_type == torch.float16)
         self.batches = self.build_batches()
+        self._pretrained: dict[str, Any] | None = None
         self._forward: Any = torch.compile(self.network) if task.options.compile else self.network
 
     # What variants override -------------------------------------------------------------------------------------
@@ -127,8 +128,8 @@ class Trainer:
         with torch.no_grad(), self._autocast():
             logits: Tensor = self.network(frames).float()
         loss = float(self.loss.on_final(logits, target))
-        found, wire, valid = logits > 0, target == 1, torch.from_numpy(sample.field)[None, None].to(self.device)
-        found = found & valid & (target <= 1)
+        wire, field = (torch.from_numpy(mask)[None, None].to(self.device) for mask in (sample.wire, sample.field))
+        found = (logits > 0) & field & (target != IGNORE)
         counts = [(found & wire).sum(), (found & ~wire).sum(), (~found & wire).sum()]
         return loss, np.array([int(count) for count in counts])
 
@@ -146,6 +147,7 @@ class Trainer:
         records = self._restore() if resume else None
         if records is None:
             records = []
+            self._pretrained = self._load_pretrained()
             self._settle_duration()
             self._save(LATEST, records, for_training=True)
         history = History(self.task.folder, self._log_start(), records)
@@ -215,6 +217,12 @@ class Trainer:
             duration=planned(configuration.duration, options.epochs, options.iterations, options.minutes),
         )
 
+    def _load_pretrained(self) -> dict[str, Any] | None:
+        """Start from the weights that the run or the plan names; what came of it goes into the log."""
+        path = self.task.options.pretrained_weights
+        found = pretrain(self.network, self.configuration) if path is None else load_pretrained_file(self.network, path)
+        return None if found is None else dict(to_json(found))
+
     def _settle_duration(self) -> None:
         """Turn minutes into a number of iterations, once; training then starts from untouched weights."""
         minutes = self.configuration.duration.minutes
@@ -243,6 +251,7 @@ class Trainer:
                 "scaler": self.scaler.state_dict(),
                 "torch_rng": torch.get_rng_state(),
                 "seed": self.task.options.seed,
+                "pretrained": self._pretrained,
                 "records": [to_json(record) for record in records],
             }
         checkpoint = Checkpoint(
@@ -265,6 +274,7 @@ class Trainer:
         self.configuration = checkpoint.configuration
         load_weights(self.network, checkpoint, path)
         state = checkpoint.training
+        self._pretrained = state.get("pretrained")  # checkpoints of 0.1 have none
         self._keep_choices(state["seed"])
         self.batches = self.build_batches()
         self.optimizer.load_state_dict(state["optimizer"])
@@ -275,7 +285,14 @@ class Trainer:
     def _keep_choices(self, seed: int) -> None:
         """A continued run keeps the choices it began with: others would not give the same weights."""
         options = self.task.options
-        choices = (options.epochs, options.iterations, options.minutes, options.batch_size, options.learning_rate)
+        choices = (
+            options.epochs,
+            options.iterations,
+            options.minutes,
+            options.batch_size,
+            options.learning_rate,
+            options.pretrained_weights,
+        )
         if any(choice is not None for choice in choices) or options.seed not in (0, seed):
             logger.warning("%s: training goes on with the choices it began with", self.task.folder)
         self.task = dataclasses.replace(self.task, options=dataclasses.replace(options, seed=seed))
@@ -291,6 +308,7 @@ class Trainer:
             "seed": self.task.options.seed,
             "train": list(self.task.fold.train),
             "val": list(self.task.fold.val),
+            "pretrained": self._pretrained,
             "configuration": to_json(self.configuration),
         }
 
@@ -309,8 +327,7 @@ class Trainer:
         return torch.autocast(self.device.type, dtype, enabled=self.autocast_type is not None)
 
     def _to_device(self, frames: Tensor) -> Tensor:
-        layout = torch.channels_last if self.device.type == "cuda" else torch.contiguous_format
-        return frames.to(self.device, non_blocking=True, memory_format=layout)
+        return frames.to(self.device, non_blocking=True, memory_format=torch.channels_last)
 
     def _workers(self) -> int:
         """On a CPU none: batches would only compete with the network for its cores."""

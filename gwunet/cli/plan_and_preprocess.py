@@ -17,7 +17,13 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point."""
     parser = make_parser("Verify datasets, measure them, decide how to train on them, and preprocess their frames.")
     parser.add_argument("-d", dest="datasets", nargs="+", required=True, metavar="DATASET", help="ids or folder names")
-    parser.add_argument("-c", dest="configurations", nargs="+", metavar="NAME", help="configurations; without it all")
+    parser.add_argument(
+        "-c",
+        dest="configurations",
+        nargs="+",
+        metavar="NAME",
+        help="configurations; without it every network (ablations only when named)",
+    )
     parser.add_argument("-pl", dest="planner", metavar="PLANNER", help="a planner in place of the configuration's own")
     parser.add_argument("--target_device", default="auto", help="auto (this machine), cpu or cuda")
     parser.add_argument("--memory_gb", type=float, metavar="GIB", help="of a training step; without it this machine's")

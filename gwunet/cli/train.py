@@ -1,6 +1,7 @@
 """gw_train: train and validate folds."""
 
 import argparse
+from pathlib import Path
 
 from gwunet.cli.command import add_device_flag, add_workspace_flag, make_parser, run
 
@@ -24,6 +25,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the network")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
     parser.add_argument(
+        "--pretrained_weights",
+        type=Path,
+        metavar="FILE",
+        help="start from a checkpoint of another run, or a ResNet encoder from torchvision's ImageNet weights",
+    )
+    parser.add_argument(
         "--allow_leaking_splits", action="store_true", help="accept folds that divide a patient or sequence"
     )
     add_device_flag(parser)
@@ -45,6 +52,7 @@ def _command(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         precision=arguments.precision,
         compile=arguments.compile,
+        pretrained_weights=arguments.pretrained_weights,
     )
     keep_freed_memory()
     for fold in arguments.folds:

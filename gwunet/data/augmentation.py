@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gwunet.data.sampling import View
 from gwunet.data.store import Sample
-from gwunet.dataset import IGNORE
+from gwunet.dataset import CENTRELINE, IGNORE
 from gwunet.plans import Augmentation
 
 CONTRAST_RANGE = (0.65, 1.5)
@@ -28,7 +28,7 @@ BLUR_SIGMA_RANGE_PX = (0.4, 1.0)
 
 
 def cut_patch(sample: Sample, view: View, patch_size: tuple[int, int]) -> Sample:
-    """The patch that a view shows: frame bilinear, wire where bilinear gives at least half, 0 outside."""
+    """The patch that a view shows: frame bilinear, each mask where bilinear gives at least half, 0 outside."""
     height, width = sample.frame.shape
     rows = torch.arange(patch_size[0], dtype=torch.float32) - (patch_size[0] - 1) / 2
     columns = torch.arange(patch_size[1], dtype=torch.float32) - (patch_size[1] - 1) / 2
@@ -36,11 +36,13 @@ def cut_patch(sample: Sample, view: View, patch_size: tuple[int, int]) -> Sample
     y = view.centre[0] + a * rows[:, None] + b * columns[None, :]
     x = view.centre[1] + c * rows[:, None] + d * columns[None, :]
     grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)[None]
-    layers = np.stack((sample.frame, sample.target == 1, sample.field, sample.target == IGNORE)).astype(np.float32)
-    frame, wire, field, ignored = F.grid_sample(torch.from_numpy(layers)[None], grid, align_corners=False)[0].numpy()
-    target = (wire >= 0.5).astype(np.uint8)
-    target[ignored >= 0.5] = IGNORE
-    exposed = field >= 0.5
+    masks = (sample.wire, sample.target == CENTRELINE, sample.target == IGNORE, sample.field)
+    layers = np.stack((sample.frame, *masks)).astype(np.float32)
+    frame, *shares = F.grid_sample(torch.from_numpy(layers)[None], grid, align_corners=False)[0].numpy()
+    wire, centreline, ignored, exposed = (share >= 0.5 for share in shares)
+    target = wire.astype(np.uint8)
+    target[centreline] = CENTRELINE  # a part of the wire before, and so in every share
+    target[ignored] = IGNORE
     # Bilinear sampling mixes the outside's 0 into the rim; outside stays exactly 0.
     return Sample(np.where(exposed, frame, np.float32(0)), target, exposed)
 

@@ -54,7 +54,7 @@ def draw_view(
     zoom = math.exp(rng.uniform(low, high)) if turned else 1.0
     flips = rng.random(2) < 0.5 if augmentation.flip else np.zeros(2, bool)
     on_wire = rng.random() < foreground_oversampling
-    candidates = np.flatnonzero(sample.target == 1) if on_wire else np.empty(0, np.intp)
+    candidates = np.flatnonzero(sample.wire) if on_wire else np.empty(0, np.intp)
     if candidates.size == 0:
         candidates = np.flatnonzero(sample.field)
     row, column = divmod(int(candidates[rng.integers(candidates.size)]), sample.frame.shape[1])

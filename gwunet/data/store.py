@@ -2,7 +2,8 @@
 
 ``frames.bin`` holds the crops one after another in the frames' own integer type, ``labels.bin`` a byte for each of
 their pixels, ``store.json`` where each crop begins and how it is normalised. Nothing is inflated to float: a crop is
-normalised when it is read, and the operating system decides what stays in memory.
+normalised when it is read, and the operating system decides what stays in memory. A store is a cache: one of another
+version is written anew, not converted.
 """
 
 import contextlib
@@ -15,7 +16,8 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.dataset import IGNORE, Case, Dataset
+from gwunet.data.centreline import tubed_skeleton
+from gwunet.dataset import CENTRELINE, IGNORE, Case, Dataset
 from gwunet.errors import NotPreparedError
 from gwunet.exposed_field import Box
 from gwunet.jsonio import read_json, replacing, write_json
@@ -23,7 +25,9 @@ from gwunet.plans import Preprocessing
 from gwunet.preprocessing import CroppedFrame, crop_frame, normalise
 from gwunet.progress import Progress, no_progress
 
-WIRE_BIT, IGNORE_BIT, FIELD_BIT = 1, 2, 4
+SCHEMA_VERSION: Literal[2] = 2
+"""2 has the skeleton's bit, 1 had none."""
+WIRE_BIT, IGNORE_BIT, FIELD_BIT, SKELETON_BIT = 1, 2, 4, 8
 """Bits of a byte in labels.bin."""
 CHUNK = 64
 """Frames in memory at a time while a store is written."""
@@ -49,7 +53,7 @@ class Entry:
 class Index:
     """``store.json``."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
     dtype: Literal["uint8", "uint16"]
     n_pixels: int
     preprocessing: Preprocessing
@@ -63,9 +67,25 @@ class Sample:
     frame: NDArray[np.float32]
     """``(h, w)``: z-scores inside the exposed field, 0 outside."""
     target: NDArray[np.uint8]
-    """``(h, w)``: 0, 1 (wire) or ``IGNORE``."""
+    """``(h, w)``: 0, 1 (wire), ``CENTRELINE`` (wire on the tubed skeleton) or ``IGNORE``."""
     field: NDArray[np.bool_]
     """``(h, w)``: True where exposed."""
+
+    @property
+    def wire(self) -> NDArray[np.bool_]:
+        """``(h, w)``: True on wire, on the skeleton or beside it."""
+        wire: NDArray[np.bool_] = (self.target == 1) | (self.target == CENTRELINE)
+        return wire
+
+
+def _target_of_bits() -> NDArray[np.uint8]:
+    bits = np.arange(256)
+    wire, on_skeleton, ignored = (bits & bit > 0 for bit in (WIRE_BIT, SKELETON_BIT, IGNORE_BIT))
+    return np.select((ignored, wire & on_skeleton, wire), (IGNORE, CENTRELINE, 1), 0).astype(np.uint8)
+
+
+TARGET_OF_BITS = _target_of_bits()
+"""The training target of each byte in labels.bin."""
 
 
 class PreprocessedStore:
@@ -81,6 +101,11 @@ class PreprocessedStore:
         if not index_path.is_file():
             raise NotPreparedError(f"{folder}: no preprocessed frames (store.json); run gw_plan_and_preprocess first")
         self.index = read_json(Index, index_path)
+        if self.index.schema_version != SCHEMA_VERSION:
+            raise NotPreparedError(
+                f"{index_path}: preprocessed by an earlier gwunet (schema version {self.index.schema_version}, wanted "
+                f"{SCHEMA_VERSION}); run gw_plan_and_preprocess again, which leaves splits and results as they are"
+            )
         for name, size in (("frames.bin", np.dtype(self.index.dtype).itemsize), ("labels.bin", 1)):
             path, wanted = folder / name, size * self.index.n_pixels
             found = path.stat().st_size if path.is_file() else 0
@@ -116,8 +141,7 @@ class PreprocessedStore:
         labels = self._view(self._labels, entry)
         field = (labels & FIELD_BIT) > 0
         frame = normalise(self._view(self._frames, entry), field, entry.mean, entry.std)
-        target = np.where(labels & IGNORE_BIT, np.uint8(IGNORE), labels & WIRE_BIT)
-        return Sample(frame, target, field)
+        return Sample(frame, TARGET_OF_BITS[labels], field)
 
     @staticmethod
     def _view(pixels: Any, entry: Entry) -> Any:
@@ -147,11 +171,11 @@ def write_store(
         labels = stack.enter_context(stack.enter_context(replacing(folder / "labels.bin")).open("wb"))
         crops = _crops(dataset, preprocessing, threads)
         offset = 0
-        for case, crop, mask in progress(crops, len(dataset.training), "preprocess"):
-            entries.append(_append(case, crop, mask, dtype, offset, frames, labels))
+        for case, crop, bits in progress(crops, len(dataset.training), "preprocess"):
+            entries.append(_append(case, crop, bits, dtype, offset, frames, labels))
             offset += crop.pixels.size
     index = Index(
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         dtype="uint16" if dtype == np.uint16 else "uint8",
         n_pixels=offset,
         preprocessing=preprocessing,
@@ -163,29 +187,36 @@ def write_store(
 def _crops(
     dataset: Dataset, preprocessing: Preprocessing, threads: int
 ) -> Iterator[tuple[Case, CroppedFrame, NDArray[np.uint8]]]:
+    """Each case with its crop and the crop's bits."""
+
     def prepare(case: Case) -> tuple[Case, CroppedFrame, NDArray[np.uint8]]:
-        return case, crop_frame(dataset.read_frame(case), preprocessing), dataset.read_mask(case)
+        crop = crop_frame(dataset.read_frame(case), preprocessing)
+        return case, crop, _label_bits(crop, dataset.read_mask(case)[crop.box.slices])
 
     with ThreadPoolExecutor(threads) as pool:
         for start in range(0, len(dataset.training), CHUNK):
             yield from pool.map(prepare, dataset.training[start : start + CHUNK])
 
 
+def _label_bits(crop: CroppedFrame, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    # Wire counts where it was exposed: elsewhere there is nothing to see, and prediction gives 0.
+    wire = (mask == 1) & crop.field
+    bits = wire * WIRE_BIT | (mask == IGNORE) * IGNORE_BIT | crop.field * FIELD_BIT
+    whole: NDArray[np.uint8] = (bits | tubed_skeleton(wire) * SKELETON_BIT).astype(np.uint8)
+    return whole
+
+
 def _append(
     case: Case,
     crop: CroppedFrame,
-    mask: NDArray[np.uint8],
+    bits: NDArray[np.uint8],
     dtype: np.dtype[np.generic],
     offset: int,
     frames: BinaryIO,
     labels: BinaryIO,
 ) -> Entry:
-    cropped = mask[crop.box.slices]
-    # Wire counts where it was exposed: elsewhere there is nothing to see, and prediction gives 0.
-    wire = (cropped == 1) & crop.field
-    bits = wire * WIRE_BIT | (cropped == IGNORE) * IGNORE_BIT | crop.field * FIELD_BIT
     frames.write(np.ascontiguousarray(crop.pixels, dtype=dtype).tobytes())
-    labels.write(bits.astype(np.uint8).tobytes())
+    labels.write(bits.tobytes())
     return Entry(
         case=case.name,
         offset=offset,
@@ -195,5 +226,5 @@ def _append(
         frame_shape=crop.frame_shape,
         mean=crop.mean,
         std=crop.std,
-        wire_pixels=int(wire.sum()),
+        wire_pixels=int(np.count_nonzero(bits & WIRE_BIT)),
     )

@@ -16,6 +16,7 @@ from gwunet.errors import FrameError, ModelError, UsageError
 from gwunet.exposed_field import Frame
 from gwunet.inference.sliding_window import predict_probability
 from gwunet.networks import build_network
+from gwunet.networks.folding import fold_batch_norms
 from gwunet.plans import Inference
 from gwunet.preprocessing import crop_frame, normalise, put_back
 from gwunet.workspace import Workspace
@@ -152,10 +153,9 @@ class Predictor:
     def _ready(self, checkpoint: Checkpoint) -> Callable[[Tensor], Tensor]:
         network: nn.Module = build_network(checkpoint.configuration)
         load_weights(network, checkpoint, Path(f"{checkpoint.dataset}/{checkpoint.configuration.name}"))
-        network = network.to(self.device).eval().requires_grad_(False)
+        network = fold_batch_norms(network).to(self.device)
         if self.device.type != "cuda":
             return network
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the stubs
 
         def half_precision(tiles: Tensor) -> Tensor:
             with torch.autocast("cuda"):

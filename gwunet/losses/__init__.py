@@ -12,6 +12,7 @@ from gwunet.losses.dice import SoftDiceLoss
 from gwunet.losses.focal import ModifiedFocalLoss
 from gwunet.losses.hybrid import BCEDiceLoss, HybridLoss
 from gwunet.losses.registry import LOSSES
+from gwunet.losses.skeleton_recall import SkeletonRecallLoss
 
 __all__ = [
     "LOSSES",
@@ -20,6 +21,7 @@ __all__ = [
     "DeepSupervision",
     "HybridLoss",
     "ModifiedFocalLoss",
+    "SkeletonRecallLoss",
     "SoftClDiceLoss",
     "SoftDiceLoss",
     "build_loss",

@@ -4,6 +4,7 @@ Reference: FGA-Net paper, section "BGA module", figure 5. Where its text is sile
 sigmoids) this follows the bilateral guided aggregation of BiSeNet V2 (Yu et al., IJCV 2021), which it resembles.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -46,7 +47,8 @@ class BGA(nn.Module):
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
         """``(B, L, H, W)`` and ``(B, M, ceil(H/2), ceil(W/2))`` to ``(B, L, H, W)``."""
-        at_low = self.low_detail(low) * resize(self.high_expanded(high), low).sigmoid()
+        gate_low = resize(self.high_expanded(high), low).sigmoid()
         at_high = self.low_reduced(low) * self.high_meaning(high).sigmoid()
-        fused: Tensor = self.fusion(at_low + resize(at_high, low))
+        # One pass over memory for the product and the sum.
+        fused: Tensor = self.fusion(torch.addcmul(resize(at_high, low), self.low_detail(low), gate_low))
         return fused

@@ -1,20 +1,30 @@
 """Modulated deformable convolution (v2) on torch alone.
 
 Reference: Zhu et al., Deformable ConvNets v2, CVPR 2019, equation 1; FGA-Net paper, section "SDA module", equation 1.
+
+Each of nine taps looks at its own place between four pixels. Two formulations of that are kept, each where it measured
+best or is the only one: weighted sums of rows on a CPU, ``grid_sample`` elsewhere and for export. Where torchvision is
+installed, its operator serves CUDA if it gives the same.
 """
+
+import functools
+import logging
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+logger = logging.getLogger(__name__)
+
 KERNEL_SIZE = 3
 TAPS = KERNEL_SIZE * KERNEL_SIZE
+CHUNK_VALUES = 1 << 23
+"""So many sampled values (32 MiB) are in memory at a time; a frame with nine taps of hundreds of channels has more."""
 
 
 def deformable_conv2d(features: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
     """A 3x3 convolution whose taps are moved by ``offsets`` and scaled by ``modulation``, with zeros outside.
-
-    All taps are sampled bilinearly in one ``grid_sample``; then one matrix product applies the kernel.
 
     Args:
         features: ``(B, C, H, W)``.
@@ -25,6 +35,68 @@ def deformable_conv2d(features: Tensor, offsets: Tensor, modulation: Tensor, wei
     Returns:
         ``(B, D, H, W)``. Zero offsets and unit modulation give ``conv2d(features, weight, padding=1)``.
     """
+    if torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export():
+        return by_grid(features, offsets, modulation, weight)
+    if features.device.type == "cpu":
+        return by_rows(features, offsets, modulation, weight)
+    if features.device.type == "cuda" and not torch.compiler.is_compiling():
+        operator = torchvision_operator(features.device.type)
+        if operator is not None:
+            return operator(features, offsets, modulation, weight)
+    return by_grid(features, offsets, modulation, weight)
+
+
+def by_rows(features: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
+    """``deformable_conv2d`` as weighted sums of rows: a pixel is a row of channels, a tap the sum of four of them.
+
+    ``embedding_bag`` sums whole rows of contiguous channels, and the modulation costs nothing as a part of its
+    weights. Features and offsets in channels_last memory spare copies.
+    """
+    batch, channels, height, width = features.shape
+    indices, factors = _corners(offsets, modulation)
+    # A rim of zeros: what lies outside is a row like any other.
+    rows = F.pad(features.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).view(-1, channels)
+    kernel = weight.permute(2, 3, 1, 0).reshape(TAPS * channels, weight.shape[0])
+    pixels = max(1, CHUNK_VALUES // (TAPS * channels)) * TAPS
+    parts = [
+        F.embedding_bag(where, rows, per_sample_weights=factor, mode="sum").view(-1, TAPS * channels) @ kernel
+        for where, factor in zip(torch.split(indices, pixels), torch.split(factors, pixels), strict=True)
+    ]
+    product = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return product.view(batch, height, width, weight.shape[0]).permute(0, 3, 1, 2)
+
+
+def _corners(offsets: Tensor, modulation: Tensor) -> tuple[Tensor, Tensor]:
+    """The four pixels around each tap as rows of the frame with a rim of one pixel, and their factors.
+
+    Returns:
+        ``(B * H * W * 9, 4)`` int32 and the same shape in the type of ``offsets``.
+    """
+    batch, _, height, width = offsets.shape
+    pairs = offsets.permute(0, 2, 3, 1).contiguous().view(batch, height, width, TAPS, 2)
+    scale = modulation.permute(0, 2, 3, 1).contiguous()
+    tap = torch.arange(TAPS, device=offsets.device)
+    taps = torch.stack((tap // KERNEL_SIZE, tap % KERNEL_SIZE), dim=-1).to(offsets.dtype)
+    rows, columns = (torch.arange(edge, device=offsets.device, dtype=offsets.dtype) for edge in (height, width))
+    pixel = torch.cartesian_prod(rows, columns).view(height, width, 1, 2)
+    # Beyond the rim all is zero, so a place further away may as well lie on the rim.
+    last = torch.tensor((height, width), device=offsets.device, dtype=torch.int32)
+    places = (pairs + (pixel + taps)).clamp(torch.zeros_like(pixel[0, 0, 0]), (last + 1).to(offsets.dtype))
+    corner = places.detach().int().clamp(torch.zeros_like(last), last)  # NaN stays NaN in the factors
+    down, right = (places - corner).unbind(-1)
+    below = scale * down
+    above = scale - below
+    below_right, above_right = below * right, above * right
+    factors = torch.stack((above - above_right, above_right, below - below_right, below_right), dim=-1)
+    stride = width + 2
+    frame = torch.arange(batch, device=offsets.device, dtype=torch.int32).view(batch, 1, 1, 1) * ((height + 2) * stride)
+    first = corner[..., 0] * stride + corner[..., 1] + frame
+    to_corner = torch.tensor((0, 1, stride, stride + 1), device=offsets.device, dtype=torch.int32)
+    return (first.unsqueeze(-1) + to_corner).view(-1, 4), factors.view(-1, 4)
+
+
+def by_grid(features: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
+    """``deformable_conv2d`` with all taps sampled in one ``grid_sample``, an operator that ONNX has."""
     batch, channels, height, width = features.shape
     grid = _sampling_grid(offsets, height, width)
     sampled = F.grid_sample(features, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -45,6 +117,35 @@ def _sampling_grid(offsets: Tensor, height: int, width: int) -> Tensor:
     y = (2 * (rows + row_of_tap + pairs[:, :, 0]) + 1) / height - 1
     x = (2 * (columns + column_of_tap + pairs[:, :, 1]) + 1) / width - 1
     return torch.stack((x, y), dim=-1).reshape(batch, TAPS * height, width, 2)
+
+
+@functools.cache
+def torchvision_operator(device: str) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] | None:
+    """torchvision's operator with the arguments of ``deformable_conv2d``; None where it is absent, fails or disagrees.
+
+    ``device``: ``"cuda"`` or another type; the operator is compared there once.
+    """
+    try:
+        from torchvision.ops import deform_conv2d
+    except (ImportError, OSError, RuntimeError, AttributeError):  # absent, or built for another torch
+        return None
+
+    def operator(features: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
+        output: Tensor = deform_conv2d(features, offsets, weight, padding=KERNEL_SIZE // 2, mask=modulation)
+        return output
+
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((2, 3, 7, 6), (2, 2 * TAPS, 7, 6), (2, TAPS, 7, 6), (4, 3, KERNEL_SIZE, KERNEL_SIZE))
+    given = [torch.randn(shape, generator=generator).to(device) for shape in shapes]
+    try:
+        found = operator(*given)
+    except (RuntimeError, NotImplementedError) as problem:
+        logger.warning("torchvision's deformable convolution fails on %s and is not used: %s", device, problem)
+        return None
+    if not torch.allclose(found, by_grid(*given), atol=1e-4, rtol=1e-3):
+        logger.warning("torchvision's deformable convolution gives other values on %s and is not used", device)
+        return None
+    return operator
 
 
 class DeformableConv2d(nn.Module):

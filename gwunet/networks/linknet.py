@@ -6,6 +6,7 @@ Reference: Zhou et al., Fully Automatic Dual-Guidewire Segmentation, section II-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gwunet.networks.pretrained import load_pretrained
 from gwunet.networks.registry import NETWORKS
 from gwunet.networks.resnet import ResNet
 
@@ -38,15 +39,23 @@ class LinkNet(nn.Module):
     Args:
         in_channels: channels of the frame.
         encoder: ``"resnet18"``, ``"resnet34"`` or ``"resnet50"`` (the paper's).
+        pretrained: weights the encoder starts from: ``"imagenet"`` (as in the paper; fetched), a file with those
+            weights, or None. They are for ``width`` 64; several channels are folded into one.
         width: channels of the encoder's first convolution; 64 in the paper, less for a CPU.
         head_channels: channels between the three last convolutions.
     """
 
     def __init__(
-        self, in_channels: int = 1, encoder: str = "resnet50", width: int = 64, head_channels: int = 32
+        self,
+        in_channels: int = 1,
+        encoder: str = "resnet50",
+        pretrained: str | None = None,
+        width: int = 64,
+        head_channels: int = 32,
     ) -> None:
         super().__init__()
         self.encoder = ResNet(encoder, in_channels, width)
+        load_pretrained(self.encoder, pretrained)
         first, second, third, fourth = self.encoder.out_channels
         self.decoder4 = DecoderBlock(fourth, third)
         self.decoder3 = DecoderBlock(third, second)

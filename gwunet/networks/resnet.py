@@ -11,15 +11,16 @@ from torch import Tensor, nn
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut."""
+    """Two 3x3 convolutions, each with its dilation, and a shortcut."""
 
     expansion: ClassVar[int] = 1
 
-    def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, width, 3, stride=stride, padding=1, bias=False)
+        first, second = dilations
+        self.conv1 = nn.Conv2d(in_channels, width, 3, stride, padding=first, dilation=first, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=second, dilation=second, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.downsample = _shortcut(in_channels, width, stride)
 
@@ -30,15 +31,19 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions with a shortcut; four times as wide outside as inside."""
+    """1x1, 3x3 and 1x1 convolutions with a shortcut; four times as wide outside as inside.
+
+    Of the dilations its only 3x3 convolution has the first.
+    """
 
     expansion: ClassVar[int] = 4
 
-    def __init__(self, in_channels: int, width: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, width: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
+        first, _ = dilations
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=first, dilation=first, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
         self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(width * self.expansion)
@@ -60,17 +65,18 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 
 
 def _layer(
-    block: type[BasicBlock] | type[Bottleneck], in_channels: int, width: int, depth: int, stride: int
+    block: type[BasicBlock] | type[Bottleneck], in_channels: int, width: int, depth: int, stride: int, dilation: int = 1
 ) -> nn.Sequential:
-    """``depth`` blocks, the first of which changes size and channels."""
-    others = (block(width * block.expansion, width) for _ in range(depth - 1))
-    return nn.Sequential(block(in_channels, width, stride), *others)
+    """``depth`` blocks, the first of which changes size and channels; what comes after that is dilated."""
+    others = (block(width * block.expansion, width, dilations=(dilation, dilation)) for _ in range(depth - 1))
+    return nn.Sequential(block(in_channels, width, stride, dilations=(1, dilation)), *others)
 
 
 LAYOUTS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int, int]]] = {
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
     "resnet34": (BasicBlock, (3, 4, 6, 3)),
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (Bottleneck, (3, 4, 23, 3)),
 }
 """Name: block and number of blocks in each of the four layers."""
 
@@ -78,11 +84,21 @@ LAYOUTS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, in
 class ResNet(nn.Module):
     """A ResNet without pooling and classifier, giving the features of its four layers."""
 
-    def __init__(self, name: str = "resnet50", in_channels: int = 1, width: int = 64) -> None:
-        """``width``: channels of the first convolution, 64 in the paper; each layer doubles it."""
+    def __init__(self, name: str = "resnet50", in_channels: int = 1, width: int = 64, output_stride: int = 32) -> None:
+        """A ResNet with fresh weights.
+
+        Args:
+            name: a key of ``LAYOUTS``.
+            in_channels: channels of the frame.
+            width: channels of the first convolution, 64 in the paper; each layer doubles it.
+            output_stride: with 16 the last layer keeps the size of the one before and is dilated instead, with the same
+                parameters (torchvision's ``replace_stride_with_dilation``).
+        """
         super().__init__()
         if name not in LAYOUTS:
             raise ValueError(f"unknown encoder {name!r}, known are {', '.join(LAYOUTS)}")
+        if output_stride not in (16, 32):
+            raise ValueError(f"output_stride is {output_stride}, needed 16 or 32")
         block, depths = LAYOUTS[name]
         self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -91,11 +107,12 @@ class ResNet(nn.Module):
         self.layer1 = _layer(block, width, width, depths[0], stride=1)
         self.layer2 = _layer(block, first, width * 2, depths[1], stride=2)
         self.layer3 = _layer(block, second, width * 4, depths[2], stride=2)
-        self.layer4 = _layer(block, third, width * 8, depths[3], stride=2)
+        stride, dilation = (2, 1) if output_stride == 32 else (1, 2)
+        self.layer4 = _layer(block, third, width * 8, depths[3], stride, dilation)
         _initialise(self)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """``(B, C, H, W)`` to features at strides 4, 8, 16 and 32."""
+        """``(B, C, H, W)`` to features at strides 4, 8, 16 and 32 (or 16 again)."""
         stem = F.max_pool2d(F.relu(self.bn1(self.conv1(frames))), 3, stride=2, padding=1)
         first = self.layer1(stem)
         second = self.layer2(first)

@@ -15,7 +15,8 @@ class SDA(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.pointwise = nn.Conv2d(channels, channels, 1)
-        self.instance_norm = nn.InstanceNorm2d(channels, affine=True)
+        # An instance norm is a group norm whose groups are single channels; in channels_last memory many times as fast.
+        self.instance_norm = nn.GroupNorm(channels, channels)
         self.activation = nn.GELU()
         self.deformable = DeformableConv2d(channels, channels)
         self.layer_norm = nn.GroupNorm(1, channels)

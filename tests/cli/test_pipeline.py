@@ -50,8 +50,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw = root / "raw" / DATASET
     synthesize_dataset(raw, patients=6, test_patients=1, sequences=1, frames=2, size=80, seed=3)
     shutil.copytree(raw / "imagesTs", root / "frames")
-    command("gw_plan_and_preprocess", "-d", "901", "--workspace", root, "--target_device", "cpu", "-np", 1)
-    for configuration in ("fganet", "linknet"):
+    planned = ("fganet", "linknet")
+    options = ("--workspace", root, "--target_device", "cpu", "-np", 1)
+    command("gw_plan_and_preprocess", "-d", "901", "-c", *planned, *options)
+    for configuration in planned:
         command("gw_train", "901", "0", "-c", configuration, *QUICK, "--workspace", root)
     return root
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gwunet.data.augmentation import cut_patch, vary_intensity
 from gwunet.data.sampling import View
 from gwunet.data.store import Sample
-from gwunet.dataset import IGNORE
+from gwunet.dataset import CENTRELINE, IGNORE
 from gwunet.plans import Augmentation, Configuration
 
 VARIATIONS = ("brightness", "contrast", "gamma", "noise", "blur")
@@ -22,7 +22,7 @@ VARIATIONS = ("brightness", "contrast", "gamma", "noise", "blur")
 def make_sample(shape: tuple[int, int], exposed: float = 1.0) -> Sample:
     rng = np.random.default_rng(0)
     field = rng.random(shape) < exposed
-    target = rng.choice(3, shape, p=(0.6, 0.3, 0.1)).astype(np.uint8)
+    target = rng.choice((0, 1, IGNORE, CENTRELINE), shape, p=(0.6, 0.2, 0.1, 0.1)).astype(np.uint8)
     return Sample((rng.normal(size=shape) * field).astype(np.float32), target, field)
 
 
@@ -89,6 +89,22 @@ def test_a_ramp_is_sampled_where_the_view_points(
     assert found_rows.field.all()
 
 
+@pytest.mark.parametrize("angle_deg", [0, 30, 72])
+def test_the_centreline_turns_with_its_wire(angle_deg: float) -> None:
+    """A wide bar with its middle marked: in the patch too the centreline is the pixels near the bar's axis."""
+    target = np.zeros((101, 101), np.uint8)
+    target[46:55, 10:91] = 1
+    target[48:53, 14:87] = CENTRELINE
+    sample = Sample(np.zeros((101, 101), np.float32), target, np.ones((101, 101), bool))
+    found = cut_patch(sample, view_of(sample, angle_deg), (51, 51)).target
+    y, x = np.indices((51, 51)) - 25.0
+    turn = math.radians(angle_deg)
+    from_axis = abs(y * math.cos(turn) - x * math.sin(turn))
+    assert (found[from_axis < 2.2] == CENTRELINE).all()
+    assert (found[(from_axis > 2.8) & (from_axis < 4.2)] == 1).all()
+    assert (found[from_axis > 4.8] == 0).all()
+
+
 def test_beyond_the_frame_is_neither_exposed_nor_wire() -> None:
     sample = make_sample((10, 12))
     patch = cut_patch(sample, view_of(sample), (20, 22))
@@ -106,7 +122,7 @@ def test_outside_stays_zero_and_targets_keep_their_values(angle_deg: float) -> N
     patch = cut_patch(sample, view_of(sample, angle_deg, 1.7), (60, 60))
     assert (patch.frame[~patch.field] == 0).all()
     assert (patch.frame.dtype, patch.target.dtype, patch.field.dtype) == (np.float32, np.uint8, bool)
-    assert set(np.unique(patch.target)) <= {0, 1, IGNORE}
+    assert set(np.unique(patch.target)) <= {0, 1, IGNORE, CENTRELINE}
 
 
 @pytest.fixture

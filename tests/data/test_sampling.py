@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gwunet.data.augmentation import cut_patch
 from gwunet.data.sampling import JITTER_SHARE, CaseOrder, View, draw_view, read_window
 from gwunet.data.store import Sample
+from gwunet.dataset import CENTRELINE, IGNORE
 from gwunet.plans import Augmentation, Configuration
 
 SHAPE = (90, 70)
@@ -88,6 +89,14 @@ def test_oversampling_centres_patches_on_wire(plain: Augmentation) -> None:
     near = sum(abs(view.centre[0] - 20) <= limit for view in anywhere)
     assert near < 60
     assert draw_view(np.random.default_rng(0), make_sample(wire=False), patch, plain, 1.0).zoom == 1
+
+
+def test_the_centreline_is_wire_to_centre_on(plain: Augmentation) -> None:
+    sample = make_sample(wire=False)
+    sample.target[20, 30:40] = CENTRELINE
+    sample.target[70:80, 10:60] = IGNORE
+    views = [draw_view(np.random.default_rng(i), sample, (20, 20), plain, 1.0) for i in range(50)]
+    assert all(abs(view.centre[0] - 20) <= JITTER_SHARE * 20 for view in views)
 
 
 def test_ranges_are_kept_and_used(plain: Augmentation) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gwunet.data.store import PreprocessedStore, write_store
-from gwunet.dataset import IGNORE, Dataset
+from gwunet.dataset import CENTRELINE, IGNORE, Dataset
 from gwunet.errors import NotPreparedError, SchemaError
 from gwunet.exposed_field import Border
 from gwunet.plans import Preprocessing
@@ -58,11 +58,12 @@ def test_frames_targets_and_fields_come_back(
         assert store.entry(name).frame_shape == frame.shape
         sample = store.read(name)
         np.testing.assert_array_equal(sample.field, field[box.slices])
-        np.testing.assert_array_equal(sample.target, mask[box.slices])
+        np.testing.assert_array_equal(np.where(sample.target == CENTRELINE, 1, sample.target), mask[box.slices])
+        np.testing.assert_array_equal(sample.wire, mask[box.slices] == 1)
         values = frame[field].astype(np.float64)
         expected = np.where(field, (frame - values.mean()) / values.std(), 0)
         np.testing.assert_allclose(sample.frame, expected[box.slices], atol=2e-5)
-        assert set(np.unique(sample.target)) == {0, 1, IGNORE}
+        assert set(np.unique(sample.target)) >= {0, CENTRELINE, IGNORE}
         assert store.entry(name).wire_pixels == (mask == 1).sum()
     assert (tmp_path / "store" / "frames.bin").stat().st_size == 5 * 41 * 41 * (1 if scale == 1 else 2)
 
@@ -77,6 +78,46 @@ def test_frames_of_both_depths_share_a_store(make_raw_dataset: Callable[..., Dat
         assert sample.field.sum() == field.sum()
         assert sample.frame[sample.field].std() == pytest.approx(1, abs=1e-4)
         assert store.entry(name).mean == pytest.approx(frame[field].mean())
+
+
+def test_the_skeleton_of_the_exposed_wire_is_marked(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+    """A bar of 9 rows that begins outside the field and is ignored at its other end: five rows in its middle."""
+    frame, mask = np.full((60, 80), 120, np.uint8), np.zeros((60, 80), np.uint8)
+    frame[:, :20] = 15  # the collimator
+    mask[20:29, 5:70] = 1
+    mask[20:29, 60:70] = IGNORE
+    dataset = make_raw_dataset({"bar": (frame, mask)}, labels=LABELS)
+    write_store(tmp_path / "store", dataset, plan(1))
+    store = PreprocessedStore(tmp_path / "store")
+    assert store.entry("bar").box.left == 20
+    target = store.read("bar").target
+    expected = np.zeros((60, 20), np.uint8)
+    expected[20:29] = 1
+    expected[22:27] = CENTRELINE
+    np.testing.assert_array_equal(target[:, 10:30], expected)
+    assert (target[20:29, 40:50] == IGNORE).all()
+    assert set(np.unique(target[20:29, :40])) == {1, CENTRELINE}
+
+
+STORE_1 = """{
+  "schema_version": 1,
+  "dtype": "uint8",
+  "n_pixels": 4,
+  "preprocessing": {"borders": {"uint8": {"level": 15.0, "threshold": 20.0, "spread": 2.0}}},
+  "entries": [{
+    "case": "case0", "offset": 0, "height": 2, "width": 2, "box": {"top": 0, "bottom": 2, "left": 0, "right": 2},
+    "frame_shape": [2, 2], "mean": 100.0, "std": 3.0, "wire_pixels": 1
+  }]
+}"""
+"""As gwunet wrote it before the skeleton had a bit."""
+
+
+def test_a_store_of_an_earlier_version_wants_to_be_written_again(tmp_path: Path) -> None:
+    (tmp_path / "store.json").write_text(STORE_1)
+    (tmp_path / "frames.bin").write_bytes(b"1234")
+    (tmp_path / "labels.bin").write_bytes(b"\4\5\4\4")
+    with pytest.raises(NotPreparedError, match=r"store\.json: .*schema version 1, wanted 2.*gw_plan_and_preprocess"):
+        PreprocessedStore(tmp_path)
 
 
 @pytest.mark.parametrize("file", ["frames.bin", "labels.bin"])

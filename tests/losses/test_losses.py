@@ -31,6 +31,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "BalancedBCELoss": ({}, {"alpha": 0.5}),
     "HybridLoss": ({}, {"cldice_weight": 0.0}, {"bce_weight": 0.5, "cldice_weight": 1.0, "skeleton_iterations": 3}),
     "ModifiedFocalLoss": ({}, {"gamma": 0.0}, {"alpha": 3.0, "gamma": 1.0, "reduction": "sum"}),
+    "SkeletonRecallLoss": ({}, {"weight": 0.5, "bce_weight": 0.5}),
     "SoftClDiceLoss": ({"iterations": 3},),
     "SoftDiceLoss": ({}, {"smooth": 0.1}),
 }

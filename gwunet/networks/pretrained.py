@@ -1,0 +1,234 @@
+"""Weights that somebody trained before: torchvision's ResNets on ImageNet, or another run of gwunet.
+
+A file is data: tensors alone are read from it. What was loaded, what was not and why is told in one line of the log.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import torch
+from torch import Tensor, nn
+
+from gwunet.checkpoint import as_checkpoint, is_checkpoint, read_tensors
+from gwunet.errors import ModelError, UsageError
+from gwunet.networks.resnet import LAYOUTS, ResNet
+
+logger = logging.getLogger(__name__)
+
+IMAGENET = "imagenet"
+IMAGENET_URLS = {
+    "resnet18": "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+    "resnet34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
+    "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+    "resnet101": "https://download.pytorch.org/models/resnet101-63fe2227.pth",
+}
+"""torchvision's first ImageNet weights of each encoder; the end of a name is the start of the file's SHA-256."""
+PUBLIC_WIDTH = 64
+"""Channels of the first convolution in the public weights."""
+MARK = "layer1.0.conv1.weight"
+"""In every ResNet's state dict, and in no other network's."""
+CLASSIFIER = "the classifier of the thousand classes"
+NAMED = 3
+"""Tensors that a message names of a kind, the others it counts."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Transfer:
+    """What came of a file of weights; names are the network's, those of ``skipped`` the file's."""
+
+    source: str
+    """Name of the file."""
+    loaded: int
+    """Tensors of the network that now hold the file's values."""
+    tensors: int
+    """Tensors the network has."""
+    folded: dict[str, str]
+    """Loaded into another number of channels: tensor and how."""
+    skipped: dict[str, str]
+    """Of the file, not loaded: tensor and why."""
+    fresh: dict[str, int]
+    """Parts of the network and how many of their tensors keep their random start."""
+
+    def __str__(self) -> str:
+        """One sentence for the log."""
+        parts = [f"{self.source}: {self.loaded} of the network's {self.tensors} tensors loaded"]
+        parts += [f"{name} folded ({how})" for name, how in self.folded.items()]
+        names_by_reason: dict[str, list[str]] = {}
+        for name, reason in self.skipped.items():
+            names_by_reason.setdefault(reason, []).append(name)
+        shown = [f"{_some(names)} ({reason})" for reason, names in names_by_reason.items()]
+        if shown:
+            parts.append("skipped " + _some(shown))
+        if self.fresh:
+            parts.append("fresh are " + ", ".join(f"{count} of {part}" for part, count in self.fresh.items()))
+        return "; ".join(parts)
+
+
+def load_pretrained(encoder: ResNet, pretrained: str | Path | None) -> Transfer | None:
+    """Give an encoder public weights; what a network's argument ``pretrained`` does.
+
+    Args:
+        encoder: of any width and number of input channels; on the meta device nothing is loaded or fetched.
+        pretrained: None (nothing), ``"imagenet"`` (fetched once, then kept by ``torch.hub``) or a file in torchvision's
+            layout.
+
+    Raises:
+        ValueError: ``pretrained`` is something else.
+        ModelError: the weights cannot be fetched or read, or none fits the encoder.
+    """
+    if pretrained is None or encoder.conv1.weight.is_meta:
+        return None
+    if pretrained == IMAGENET:
+        name = _name_of(encoder)
+        return _copy(encoder, _fetch(name), IMAGENET_URLS[name])
+    path = Path(pretrained)
+    if not path.is_file():
+        raise ValueError(f"pretrained is {str(pretrained)!r}, wanted {IMAGENET!r}, a file of weights, or nothing")
+    content = read_tensors(path, "file of weights")
+    if is_checkpoint(content):
+        raise ModelError(f"{path}: found a checkpoint of gwunet, wanted ImageNet weights; give it to gw_train instead")
+    return _copy(encoder, _state_dict(content, path), path.name)
+
+
+def load_pretrained_file(network: nn.Module, path: Path) -> Transfer:
+    """Start a network from a file, which may be public ImageNet weights or a checkpoint of another run.
+
+    ImageNet weights go into the network's ResNet encoder; of a checkpoint every tensor of equal name and shape is
+    taken, as nnU-Net does for fine-tuning.
+
+    Raises:
+        UsageError: the file holds a ResNet and the network has none.
+        ModelError: the file cannot be read, or nothing in it fits the network.
+    """
+    content = read_tensors(path, "file of weights")
+    if is_checkpoint(content):
+        return _copy(network, _tensors(as_checkpoint(content, path).weights, path), path.name)
+    state = _state_dict(content, path)
+    if MARK not in state:
+        return _copy(network, state, path.name)
+    if not isinstance(getattr(network, "encoder", None), ResNet):
+        raise UsageError(
+            f"--pretrained_weights {path}: found the weights of a ResNet, and {type(network).__name__} has no ResNet "
+            "encoder; wanted a checkpoint of gwunet, or a configuration with such an encoder (linknet, cenet, "
+            "deeplabv3plus)"
+        )
+    return _copy(network, state, path.name, prefix="encoder.")
+
+
+def _name_of(encoder: ResNet) -> str:
+    layers = (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4)
+    layout = (type(encoder.layer1[0]), tuple(len(layer) for layer in layers))
+    return next(name for name, known in LAYOUTS.items() if known == layout)
+
+
+def _fetch(name: str) -> dict[str, Tensor]:
+    """Public weights from the internet, or from where ``torch.hub`` kept them."""
+    url = IMAGENET_URLS[name]
+    try:
+        content = torch.hub.load_state_dict_from_url(
+            url, map_location="cpu", weights_only=True, check_hash=True, progress=False
+        )
+    except Exception as problem:  # no internet, no such page, a full disk, a wrong check sum
+        kept = Path(torch.hub.get_dir()) / "checkpoints"
+        raise ModelError(
+            f"{url}: the public weights of {name} could not be fetched ({type(problem).__name__}: {problem}); download "
+            f"the file where there is internet and give it with --pretrained_weights FILE, or put it into {kept}"
+        ) from problem
+    return _state_dict(content, Path(urlsplit(url).path))
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    """Tensors by name from what people save: a state dict, one under ``state_dict``, one of a wrapped network."""
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    tensors = _tensors(content, path)
+    wrapped = all(name.startswith("module.") for name in tensors)
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()} if wrapped else tensors
+
+
+def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    if not isinstance(content, dict) or not content:
+        raise ModelError(f"{path}: found {type(content).__name__}, wanted a state dict: tensors by name")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise ModelError(f"{path}: {name}: found {type(value).__name__}, wanted a state dict: tensors by name")
+    return content
+
+
+def _copy(network: nn.Module, state: Mapping[str, Tensor], source: str, prefix: str = "") -> Transfer:
+    """Copy what fits by name and shape; ``prefix`` stands before the file's names in the network."""
+    own = network.state_dict()
+    fitting: dict[str, Tensor] = {}
+    folded: dict[str, str] = {}
+    skipped: dict[str, str] = {}
+    for name, tensor in state.items():
+        inner = prefix + name
+        if inner not in own:
+            skipped[name] = CLASSIFIER if name.startswith("fc.") else "not in the network"
+        elif tensor.shape == own[inner].shape:
+            fitting[inner] = tensor
+        elif name == "conv1.weight" and _differ_in_channels(tensor, own[inner]):
+            fitting[inner] = fold_kernel(tensor, own[inner].shape[1])
+            folded[inner] = f"{tensor.shape[1]} channels to {own[inner].shape[1]}"
+        else:
+            skipped[name] = f"its shape is {_shape(tensor)}, the network's {_shape(own[inner])}"
+    if not any(tensor.ndim for tensor in fitting.values()):  # the counters of batch norm fit everywhere
+        raise ModelError(_nothing_fits(network, source, skipped, own.get(prefix + "conv1.weight")))
+    network.load_state_dict(fitting, strict=False)
+    fresh: dict[str, int] = {}
+    for inner in own.keys() - fitting.keys():
+        part = inner.split(".")[0]
+        fresh[part] = fresh.get(part, 0) + 1
+    transfer = Transfer(
+        source=source,
+        loaded=len(fitting),
+        tensors=len(own),
+        folded=folded,
+        skipped=skipped,
+        fresh=dict(sorted(fresh.items())),
+    )
+    whole = all(inner in fitting for inner in own if inner.startswith(prefix))
+    logger.log(logging.INFO if whole else logging.WARNING, "%s", transfer)
+    return transfer
+
+
+def fold_kernel(kernel: Tensor, channels: int) -> Tensor:
+    """``(N, C, h, w)`` to ``(N, channels, h, w)`` that answers to a grey frame in all channels as the first one did.
+
+    The channels' sum, shared out equally: for one channel the sum itself.
+    """
+    return (kernel.sum(1, keepdim=True) / channels).expand(-1, channels, -1, -1)
+
+
+def _differ_in_channels(kernel: Tensor, wanted: Tensor) -> bool:
+    return kernel.ndim == wanted.ndim == 4 and (kernel.shape[0], *kernel.shape[2:]) == (
+        wanted.shape[0],
+        *wanted.shape[2:],
+    )
+
+
+def _nothing_fits(network: nn.Module, source: str, skipped: Mapping[str, str], first: Tensor | None) -> str:
+    message = (
+        f"{source}: found no tensor that fits {type(network).__name__} by name and shape; "
+        f"{_some([f'{name}: {reason}' for name, reason in skipped.items()])}"
+    )
+    if MARK in skipped and first is not None and first.shape[0] != PUBLIC_WIDTH:
+        message += (
+            f"; public weights have width {PUBLIC_WIDTH}, this encoder {first.shape[0]}: plan for cuda,"
+            f' or set "width": {PUBLIC_WIDTH} in plans.json'
+        )
+    return message
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"

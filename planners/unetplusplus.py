@@ -1,0 +1,19 @@
+"""The plan of U-Net++."""
+
+from gwunet.planners.compared import ComparedPlanner
+from gwunet.planning import PLANNERS
+from gwunet.plans import Spec
+
+
+@PLANNERS.register("UNetPlusPlusPlanner")
+class UNetPlusPlusPlanner(ComparedPlanner):
+    """U-Net++ with five levels, supervised at its last node."""
+
+    name = "UNetPlusPlusPlanner"
+    configuration_name = "unetplusplus"
+    trainer = "UNetPlusPlusTrainer"
+    cpu_batch = 2
+    gpu_network = Spec(name="UNetPlusPlus", arguments={"in_channels": 1, "features": [32, 64, 128, 256, 512]})
+    gpu_reason = "the widths of its paper, which the cost in the FGA-Net paper fits"
+    cpu_network = Spec(name="UNetPlusPlus", arguments={"in_channels": 1, "features": [16, 32, 64, 128, 256]})
+    cpu_reason = "half the widths of its paper, so that a training step takes a fraction of a second on a CPU"

@@ -1,0 +1,115 @@
+"""The sweep over alpha and gamma on a tiny dataset: rows, figures, going on, and the published tables."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gwunet
+from gwunet.io.frames import read_mask
+from gwunet.plans import Target
+from gwunet.synthetic import synthesize_dataset
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "focal_sweep.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("focal_sweep", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    module.keep_freed_memory = lambda: None  # type: ignore[attr-defined]
+    return module
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("workspace")
+    folder = root / "raw" / "Dataset901_Small"
+    synthesize_dataset(folder, patients=5, test_patients=0, sequences=1, frames=1, size=64, seed=3)
+    gwunet.plan_dataset(901, workspace=root, configurations=["linknet"], target=Target(device="cpu", memory_gb=2.0))
+    gwunet.preprocess_dataset(901, workspace=root)
+    return root
+
+
+def flags(workspace: Path, output: Path, *more: str) -> list[str]:
+    common = ["-o", str(output), "-d", "901", "--workspace", str(workspace), "--device", "cpu"]
+    return [*common, "--iterations", "3", *more]
+
+
+def test_rows_are_trained_scored_tabled_and_not_done_again(
+    script: ModuleType,
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    script.main(flags(workspace, tmp_path, "--rows", "I-50", "II-2.5-100"))
+    printed = capsys.readouterr().out
+    fingerprint = json.loads((workspace / "preprocessed" / "Dataset901_Small" / "fingerprint.json").read_text())
+    alpha = fingerprint["background_to_wire"] / 10  # the paper's 100, at its ratio of 1000
+    fold = tmp_path / "results" / "Dataset901_Small" / "linknet__FocalSweep_II-2.5-100" / "fold_0"
+    start = json.loads((fold / "log.jsonl").read_text().splitlines()[0])
+    loss = start["configuration"]["loss"]
+    assert loss == {"name": "ModifiedFocalLoss", "arguments": {"alpha": pytest.approx(alpha), "gamma": 2.5}}
+    assert start["configuration"]["duration"] == {"epochs": 1, "iterations_per_epoch": 3, "minutes": None}
+    row = json.loads((tmp_path / "rows" / "II-2.5-100.json").read_text())
+    true = found = both = 0
+    for path in (fold / "validation").glob("*.png"):
+        reference = read_mask(workspace / "raw" / "Dataset901_Small" / "labelsTr" / path.name) > 0
+        prediction = read_mask(path) > 0
+        true, found, both = (
+            total + int(np.count_nonzero(mask))
+            for total, mask in ((true, reference), (found, prediction), (both, reference & prediction))
+        )
+    assert not set(start["train"]) & {path.stem for path in (fold / "validation").glob("*.png")}
+    assert row["recall"] == pytest.approx(both / true)
+    assert row["f1"] == pytest.approx(2 * both / (true + found))
+    table = (tmp_path / "focal_sweep.md").read_text()
+    assert table in printed
+    assert "| 100 | 0.919 | 0.946 | 0.932 | " in table
+    assert "| 50 |  |  | 0.788 | " in table
+    assert not (workspace / "results").exists()
+
+    def refuse(*arguments: Any, **keywords: Any) -> None:
+        raise AssertionError("a row was trained again")
+
+    monkeypatch.setattr(gwunet, "train", refuse)
+    script.main(flags(workspace, tmp_path, "--rows", "II-2.5-100"))
+    assert (tmp_path / "focal_sweep.md").read_text() == table
+    with pytest.raises(SystemExit, match=r"holds rows of other settings \(seed 0 there and 1 now\)"):
+        script.main(flags(workspace, tmp_path, "--rows", "I-50", "--seed", "1"))
+    with pytest.raises(SystemExit, match=r"alpha_scale .* there and 1\.0 now"):
+        script.main(flags(workspace, tmp_path, "--rows", "I-50", "--alpha_scale", "published"))
+
+
+def test_the_rows_are_the_published_ones(script: ModuleType) -> None:
+    """Their F1 is the harmonic mean of their precision and recall, but for the rounding."""
+    assert [row.alpha for row in script.chosen_rows(["I"])] == [50, 100, 200, 500, 1000]
+    focal = script.chosen_rows(["II"])
+    assert [sum(row.gamma == gamma for row in focal) for gamma in (1.5, 2, 2.5, 3)] == [4, 4, 4, 4]
+    for row in focal:
+        harmonic = 2 * row.precision * row.recall / (row.precision + row.recall)
+        assert row.f1 == pytest.approx(harmonic, abs=2.5e-3), row.name
+    assert max(focal, key=lambda row: row.f1).name == "II-2.5-100"
+
+
+def test_rows_are_chosen_by_name_or_its_beginning(script: ModuleType) -> None:
+    assert [row.name for row in script.chosen_rows(["II-3", "I-50"])] == [
+        "I-50",
+        "II-3-100",
+        "II-3-125",
+        "II-3-150",
+        "II-3-200",
+    ]
+    assert len(script.chosen_rows(None)) == 21
+    with pytest.raises(gwunet.errors.UsageError, match="--rows II-4: no such row; known are I-50"):
+        script.chosen_rows(["II-4"])
