@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from gwunet.networks.deformable import DeformableConv2d
 
 COUNTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, DeformableConv2d)
-"""The modules whose multiply-accumulates are counted; norms, activations and resizing are left out, as is usual."""
+"""The modules whose multiply-accumulates are counted; norms, activations, resizing and spatial shifts are
+left out, as is usual."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

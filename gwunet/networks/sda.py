@@ -6,7 +6,7 @@ Reference: FGA-Net paper, section "SDA module", equations 1 to 3.
 from torch import Tensor, nn
 
 from gwunet.networks.deformable import DeformableConv2d
-from gwunet.networks.spatial_shift import spatial_shift
+from gwunet.networks.spatial_shift import SpatialShift
 
 
 class SDA(nn.Module):
@@ -15,6 +15,7 @@ class SDA(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.pointwise = nn.Conv2d(channels, channels, 1)
+        self.shift = SpatialShift(channels)
         # An instance norm is a group norm whose groups are single channels; in channels_last memory many times as fast.
         self.instance_norm = nn.GroupNorm(channels, channels)
         self.activation = nn.GELU()
@@ -27,7 +28,7 @@ class SDA(nn.Module):
 
     def gate(self, features: Tensor) -> Tensor:
         """``(B, C, H, W)`` factors in (0, 1), before they are applied."""
-        shifted = spatial_shift(self.pointwise(features))
+        shifted = self.shift(self.pointwise(features))
         attended = self.deformable(self.activation(self.instance_norm(shifted)))
         gate: Tensor = self.layer_norm(attended).sigmoid()
         return gate

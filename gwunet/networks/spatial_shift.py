@@ -5,7 +5,7 @@ Reference: FGA-Net paper, section "SDA module" (its reference 32, fully 1x1 conv
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
 """(rows, columns) each group moves by, in order of the groups."""
@@ -16,21 +16,23 @@ def group_sizes(channels: int, groups: int = len(DIRECTIONS)) -> tuple[int, ...]
     return tuple(channels // groups + (index < channels % groups) for index in range(groups))
 
 
-def spatial_shift(features: Tensor) -> Tensor:
-    """Shift eight channel groups by one pixel, each in its own direction; zeros come in at the border.
+class SpatialShift(nn.Module):
+    """Shifts eight channel groups by one pixel, each in its own direction; zeros come in at the border.
 
-    Args:
-        features: ``(B, C, H, W)``.
-
-    Returns:
-        ``(B, C, H, W)`` where a pixel holds values of its eight neighbours, group by group.
+    It is done by a depthwise convolution whose kernels have a single 1: the same values in one pass over memory.
     """
-    height, width = features.shape[-2:]
-    padded = F.pad(features, (1, 1, 1, 1))
-    moved = []
-    start = 0
-    for (rows, columns), size in zip(DIRECTIONS, group_sizes(features.shape[1]), strict=True):
-        group = padded[:, start : start + size, 1 - rows : 1 - rows + height, 1 - columns : 1 - columns + width]
-        moved.append(group)
-        start += size
-    return torch.cat(moved, dim=1)
+
+    kernels: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        kernels = torch.zeros(channels, 1, 3, 3)
+        start = 0
+        for (rows, columns), size in zip(DIRECTIONS, group_sizes(channels), strict=True):
+            kernels[start : start + size, 0, 1 - rows, 1 - columns] = 1
+            start += size
+        self.register_buffer("kernels", kernels, persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``(B, C, H, W)`` to the same shape, where a pixel holds values of its eight neighbours, group by group."""
+        return F.conv2d(features, self.kernels, padding=1, groups=features.shape[1])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gwunet.networks.spatial_shift import DIRECTIONS, spatial_shift
+from gwunet.networks.spatial_shift import DIRECTIONS, SpatialShift
 
 
 def groups(channels: int) -> list[int]:
@@ -24,12 +24,12 @@ def test_each_group_moves_its_own_way_and_zeros_come_in(channels: int, shape: tu
             for column in range(width):
                 if 0 <= row - down < height and 0 <= column - right < width:
                     expected[:, channel, row, column] = features[:, channel, row - down, column - right]
-    assert torch.equal(spatial_shift(features), expected)
+    assert torch.equal(SpatialShift(channels)(features), expected)
 
 
 def test_all_eight_neighbours_are_seen() -> None:
     assert set(DIRECTIONS) == {(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)} - {(0, 0)}
     dot = torch.zeros(1, 8, 3, 3)
     dot[..., 1, 1] = 1
-    seen = spatial_shift(dot).sum(1)[0]
+    seen = SpatialShift(8)(dot).sum(1)[0]
     assert torch.equal(seen, torch.tensor([[1.0, 1, 1], [1, 0, 1], [1, 1, 1]]))
