@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _spread(median: float) -> Spread:
     return Spread(median=median, p05=median, p95=median, minimum=median, maximum=median)
+
+
+@pytest.fixture
+def wire_of_5_px() -> torch.Tensor:
+    """``(1, 1, 128, 128)``: 1 where a sine-shaped curve is at most 2.5 px away."""
+    along = torch.linspace(0, 1, 400)
+    curve = torch.stack((20 + 88 * along, 64 + 35 * torch.sin(2 * math.pi * along)), dim=1)
+    edge = torch.arange(128.0)
+    distance = torch.cdist(torch.cartesian_prod(edge, edge), curve).amin(1)
+    return (distance <= 2.5).float().view(1, 1, 128, 128)
 
 
 @pytest.fixture

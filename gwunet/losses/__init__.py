@@ -5,7 +5,6 @@ one output, and leading axes where there are several (deep supervision).
 """
 
 from gwunet.losses.build import build_loss
-from gwunet.losses.cldice import SoftClDiceLoss
 from gwunet.losses.cross_entropy import BalancedBCELoss
 from gwunet.losses.deep_supervision import DeepSupervision
 from gwunet.losses.dice import SoftDiceLoss
@@ -22,7 +21,6 @@ __all__ = [
     "HybridLoss",
     "ModifiedFocalLoss",
     "SkeletonRecallLoss",
-    "SoftClDiceLoss",
     "SoftDiceLoss",
     "build_loss",
 ]

@@ -1,7 +1,6 @@
 """One tester that every registered network goes through."""
 
 import io
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -120,19 +119,12 @@ def test_weights_are_saved_and_loaded(name: str) -> None:
         assert torch.equal(first(frames), second(frames))
 
 
-def wire_of_5_px() -> torch.Tensor:
-    """``(1, 1, 128, 128)``: 1 where a sine-shaped curve is at most 2.5 px away."""
-    along = torch.linspace(0, 1, 400)
-    curve = torch.stack((20 + 88 * along, 64 + 35 * torch.sin(2 * math.pi * along)), dim=1)
-    edge = torch.arange(128.0)
-    distance = torch.cdist(torch.cartesian_prod(edge, edge), curve).amin(1)
-    return (distance <= 2.5).float().view(1, 1, 128, 128)
-
-
 @every_network
-def test_it_learns_a_wire_by_heart(name: str, make_fingerprint: Callable[..., Fingerprint]) -> None:
+def test_it_learns_a_wire_by_heart(
+    name: str, make_fingerprint: Callable[..., Fingerprint], wire_of_5_px: torch.Tensor
+) -> None:
     """A dark wire in noise, with the loss of the network's plan: Dice 0.9 within 100 steps."""
-    wire = wire_of_5_px()
+    wire = wire_of_5_px
     fingerprint = make_fingerprint(widest_px=5.0, background_to_wire=float((1 - wire).sum() / wire.sum()))
     spec, _ = PLANNERS.get(f"{name}Planner")().loss(fingerprint, (128, 128), Target(device="cpu", memory_gb=8.0), [])
     network = make(name, **LEARNING[name])
