@@ -1,6 +1,5 @@
 """Binary cross-entropy on logits, plain and alpha-balanced."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,9 +10,14 @@ from gwunet.losses.target import OVER, split_target
 def bce(logits: Tensor, wire: Tensor, counted: Tensor) -> Tensor:
     """``-log p`` on wire, ``-log(1 - p)`` elsewhere, as a mean over the ``counted`` pixels of each leading index.
 
-    Both are ``softplus(z) - z g``; arguments as ``split_target`` gives them.
+    Arguments as ``split_target`` gives them.
     """
-    return torch.addcmul(F.softplus(logits), logits, wire, value=-1).sum(OVER) / counted
+    return _surprise(logits, wire).sum(OVER) / counted
+
+
+def _surprise(logits: Tensor, wire: Tensor) -> Tensor:
+    """``-log`` of the probability of what is there: ``softplus(-z)`` on wire, ``softplus(z)`` elsewhere."""
+    return F.softplus(logits * (1 - 2 * wire))
 
 
 @LOSSES.register("BalancedBCELoss")
@@ -34,6 +38,4 @@ class BalancedBCELoss(nn.Module):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Logits ``(..., B, 1, H, W)`` and target ``(B, 1, H, W)`` to values ``(...)``."""
         logits, wire, counted = split_target(logits, target)
-        softplus = F.softplus(logits)
-        # On wire -log p is softplus(z) - z, so alpha times that is what exceeds the softplus that is everywhere.
-        return (softplus + wire * ((self.alpha - 1) * softplus - self.alpha * logits)).sum(OVER) / counted
+        return (_surprise(logits, wire) * (1 + (self.alpha - 1) * wire)).sum(OVER) / counted

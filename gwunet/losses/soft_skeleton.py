@@ -49,17 +49,17 @@ class _SoftSkeleton(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, iterations: int) -> Tensor:
-        layers = []
+        ctx.layers = []
         skeleton = torch.zeros_like(image)
         for _ in range(iterations + 1):
             eroded, from_cross = _extreme(image, CROSS, torch.lt, torch.minimum)
             in_rows, from_rows = _extreme(eroded, ROWS, torch.gt, torch.maximum)
             opened, from_columns = _extreme(in_rows, COLUMNS, torch.gt, torch.maximum)
-            detail = torch.sub(image, opened, out=opened).relu_()
-            layers.append((from_cross, from_rows, from_columns, detail, 1 - skeleton))
-            skeleton = torch.addcmul(skeleton, layers[-1][-1], detail)
+            detail, rest = torch.sub(image, opened, out=opened).relu_(), 1 - skeleton
+            if ctx.needs_input_grad[0]:
+                ctx.layers.append((from_cross, from_rows, from_columns, detail, rest))
+            skeleton = torch.addcmul(skeleton, rest, detail)
             image = eroded
-        ctx.layers = layers
         return skeleton
 
     @staticmethod

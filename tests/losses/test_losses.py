@@ -1,5 +1,6 @@
 """Every loss against its formula in float64 numpy, and what all of them must bear."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -166,8 +167,24 @@ def test_focal_without_focus_is_balanced_cross_entropy() -> None:
 def test_a_perfect_prediction_costs_nothing_and_a_wrong_one_much(loss: tuple[str, dict[str, Any]]) -> None:
     _, target = make_case(0.0)
     right = 200 * target.float() - 100
-    assert make(loss)(right, target).item() == pytest.approx(0, abs=1e-5)
+    assert make(loss)(right, target).item() == pytest.approx(0, abs=1e-30)
     assert make(loss)(-right, target).item() > 0.5
+
+
+@pytest.mark.parametrize("alpha", [1 / 3, 12.3, 33.7])
+@pytest.mark.parametrize("size", [12.0, 100.0])
+@pytest.mark.parametrize("loss", [BalancedBCELoss, functools.partial(ModifiedFocalLoss, gamma=0.0)])
+def test_small_balanced_losses_are_exact_and_never_negative(
+    loss: Callable[..., nn.Module], alpha: float, size: float
+) -> None:
+    """Nearly right predictions: no difference of large numbers is left over."""
+    _, target = make_case(0.0)
+    logits = 2 * size * target.float() - size
+    surprise = math.log1p(math.exp(-size))
+    share = float((target == 1).double().mean())
+    value = float(loss(alpha=alpha)(logits, target))
+    assert value >= 0
+    assert value == pytest.approx(surprise * (alpha * share + 1 - share), rel=1e-4, abs=1e-30)
 
 
 @every_loss
