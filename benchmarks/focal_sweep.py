@@ -12,6 +12,8 @@ Writes OUT/rows/ROW.json, and OUT/focal_sweep.md with the published figures besi
 
 import argparse
 import dataclasses
+import hashlib
+import json
 import logging
 import platform
 import time
@@ -22,13 +24,14 @@ import torch
 
 import gwunet
 from gwunet.checkpoint import LATEST
+from gwunet.dataset import Dataset
 from gwunet.device import available_cores, keep_freed_memory, resolve_device
 from gwunet.errors import GwunetError, UsageError
 from gwunet.fingerprint import Fingerprint
-from gwunet.jsonio import read_json, write_json
+from gwunet.jsonio import read_json, to_json, write_json
 from gwunet.planning import read_plans, target_machine
-from gwunet.plans import Configuration, Spec
-from gwunet.splits import Splits
+from gwunet.plans import Configuration, Plans, Spec
+from gwunet.splits import Fold, Grouping, load_splits
 from gwunet.synthetic import synthesize_dataset
 from gwunet.trainers.linknet import LinkNetTrainer
 from gwunet.training import TRAINERS, TrainConfig, results_folder
@@ -38,6 +41,13 @@ CONFIGURATION = "linknet"
 SIMULATED = "Dataset902_FocalSweep"
 PAPER_RATIO = 1000.0
 """Background pixels for each wire pixel in the paper's frames; its alphas are for this."""
+INDEPENDENCE: dict[Grouping, str] = {
+    "patient": "no patient in both halves",
+    "sequence": "no sequence in both halves",
+    "frame blocks": "both halves are of the only sequence, frames next to each other, so the figures are too good",
+    "none": "patients or sequences are in both halves, so the figures are too good",
+}
+"""What the validation frames share with those trained on."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +104,12 @@ class Settings:
     """What must be the same for all rows of a table; kept in OUT/settings.json."""
 
     dataset: str
+    raw: str | None
+    """Its folder; None where it is simulated in OUT."""
+    plan: str
+    """Digest of the planned configuration, its preprocessing and the fold's frames."""
+    device: str
+    """Name of the machine's GPU, or of its processor with the number of cores."""
     fold: int
     minutes: float | None
     iterations: int | None
@@ -167,10 +183,15 @@ def sweep(arguments: argparse.Namespace) -> None:
     rows = chosen_rows(arguments.rows)
     workspace, dataset = find_dataset(arguments, output)
     prepared = workspace.preprocessed_dataset(dataset)
-    read_plans(workspace, dataset).configuration(CONFIGURATION)
+    plans = read_plans(workspace, dataset)
+    raw = Dataset.open(workspace.raw_dataset(dataset))
+    splits = load_splits(prepared / "splits.json", raw.training)
     ratio = read_json(Fingerprint, prepared / "fingerprint.json").background_to_wire
     settings = Settings(
         dataset=dataset,
+        raw=None if arguments.dataset is None else str(raw.folder.resolve()),
+        plan=digest(plans, splits.fold(arguments.fold)),
+        device=device_name(arguments.device),
         fold=arguments.fold,
         minutes=arguments.minutes,
         iterations=arguments.iterations,
@@ -179,8 +200,7 @@ def sweep(arguments: argparse.Namespace) -> None:
         alpha_scale=ratio / PAPER_RATIO if arguments.alpha_scale == "measured" else 1.0,
     )
     keep_settings(output / "settings.json", settings)
-    grouping = read_json(Splits, prepared / "splits.json").grouping
-    notes = describe(settings, ratio, grouping, arguments.device)
+    notes = describe(settings, ratio, splits.grouping)
     for number, row in enumerate(rows, start=1):
         path = output / "rows" / f"{row.name}.json"
         if not path.is_file():
@@ -229,6 +249,21 @@ def find_dataset(arguments: argparse.Namespace, output: Path) -> tuple[Workspace
             gwunet.plan_dataset(name, workspace=workspace, configurations=[CONFIGURATION], target=target)
             gwunet.preprocess_dataset(name, workspace=workspace)
     return dataclasses.replace(workspace, results=output / "results"), name
+
+
+def digest(plans: Plans, fold: Fold) -> str:
+    """Of what is trained, but for the loss, on which frames; the reasons a planner gives are left out."""
+    configuration = dataclasses.replace(plans.configuration(CONFIGURATION), decisions=())
+    content = json.dumps(to_json((configuration, plans.preprocessing, fold)), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def device_name(device: str) -> str:
+    """What the rows are trained on, for people."""
+    resolved = resolve_device(device)
+    if resolved.type == "cuda":
+        return torch.cuda.get_device_name(resolved)
+    return f"{available_cores()} cores, {platform.processor() or platform.machine()}"
 
 
 def keep_settings(path: Path, settings: Settings) -> None:
@@ -292,20 +327,15 @@ def trainer_with(loss: Spec, name: str) -> str:
     return name
 
 
-def describe(settings: Settings, ratio: float, grouping: str, device: str) -> list[str]:
+def describe(settings: Settings, ratio: float, grouping: Grouping) -> list[str]:
     """What stands above the tables."""
-    resolved = resolve_device(device)
-    processor = platform.processor() or platform.machine()
-    machine = (
-        torch.cuda.get_device_name(resolved) if resolved.type == "cuda" else f"{available_cores()} cores, {processor}"
-    )
     length = f"{settings.minutes:g} minutes" if settings.minutes is not None else f"{settings.iterations} iterations"
     return [
-        f"{settings.dataset}, fold {settings.fold} (no {grouping} in both halves), configuration {CONFIGURATION}, "
+        f"{settings.dataset}, fold {settings.fold} ({INDEPENDENCE[grouping]}), configuration {CONFIGURATION}, "
         f"{length} for each row, seed {settings.seed}, start from {settings.pretrained_weights or 'fresh weights'}.",
         f"Background to wire {ratio:.0f} to 1 here, {PAPER_RATIO:g} to 1 in the paper; alpha here = the paper's times "
         f"{settings.alpha_scale:.3g}.",
-        f"{machine}; torch {torch.__version__}; {time.strftime('%Y-%m-%d')}.",
+        f"{settings.device}; torch {torch.__version__}; {time.strftime('%Y-%m-%d')}.",
     ]
 
 

@@ -29,6 +29,9 @@ class Checkpoint:
     """The network's state dict."""
     epoch: int
     """Epochs done."""
+    cases: tuple[str, ...] | None = None
+    """Frames of ``dataset`` that the weights have been trained on, by the run or by one it started from, sorted; None
+    where that is unknown, as in files of 0.1."""
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What training needs to go on; empty in the final and best checkpoints."""
 
@@ -45,6 +48,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "preprocessing": to_json(checkpoint.preprocessing),
         "weights": checkpoint.weights,
         "epoch": checkpoint.epoch,
+        "cases": to_json(checkpoint.cases),
         "training": checkpoint.training,
     }
     with replacing(path) as partial:
@@ -102,12 +106,21 @@ def as_checkpoint(content: Any, path: Path) -> Checkpoint:
             preprocessing=from_json(Preprocessing, content["preprocessing"], str(path)),
             weights=content["weights"],
             epoch=content["epoch"],
+            cases=_names(content.get("cases"), path),
             training=content["training"],
         )
     except KeyError as problem:
         raise ModelError(f"{path}: the key {problem} is missing from the checkpoint") from problem
     except SchemaError as problem:
         raise ModelError(str(problem)) from problem
+
+
+def _names(cases: Any, path: Path) -> tuple[str, ...] | None:
+    if cases is None:
+        return None
+    if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
+        raise ModelError(f"{path}: cases: expected a list of names, got {cases!r:.80}")
+    return tuple(cases)
 
 
 def _check_sums(path: Path) -> None:

@@ -1,7 +1,6 @@
 """Training of one fold, from a planned dataset to validated weights (``gwunet.train``)."""
 
 import dataclasses
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -18,8 +17,6 @@ from gwunet.workspace import Workspace
 
 if TYPE_CHECKING:
     from gwunet.evaluation import Summary
-
-logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +69,11 @@ class TrainerClass(Protocol):
     """What the core asks of a trainer."""
 
     def __call__(self, task: TrainingTask) -> Any:
-        """A trainer with ``fit(resume: bool) -> None``."""
+        """A trainer with ``fit(resume: bool) -> None``.
+
+        Without ``resume``, ``fit`` replaces the checkpoints in ``task.folder``, and none of them before all that can
+        fail at the start has been done.
+        """
         ...
 
 
@@ -173,7 +174,7 @@ def _read_splits(path: Path, raw: Dataset, allow_leaking: bool) -> Splits:
 
 
 def _check_pretrained(path: Path | None, folder: Path) -> None:
-    """Before anything is overwritten: the weights to start from must be there, and not among what gives way."""
+    """The weights to start from must be there, and not among what gives way."""
     if path is None:
         return
     if not path.is_file():
@@ -186,12 +187,9 @@ def _check_pretrained(path: Path | None, folder: Path) -> None:
 
 
 def _refuse_to_overwrite(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse only: the trainer itself deletes what stands there, once it has loaded the weights it starts from."""
     present = [name for name in (FINAL, LATEST, BEST) if (folder / name).exists()]
     if present and not resume and not overwrite:
         raise UsageError(
             f"{folder}: {present[0]} stands there already; --continue goes on with it, --overwrite trains anew"
         )
-    if present and overwrite and not resume:
-        logger.info("%s: trained anew over what stood there", folder)
-        for name in present:
-            (folder / name).unlink()

@@ -5,7 +5,8 @@ import dataclasses
 import logging
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,12 +23,12 @@ from gwunet.errors import TrainingError
 from gwunet.jsonio import from_json, to_json
 from gwunet.losses import DeepSupervision, build_loss
 from gwunet.networks.build import build_network, pretrain
-from gwunet.networks.pretrained import load_pretrained_file
+from gwunet.networks.pretrained import count_seen, load_pretrained_file
 from gwunet.plans import Configuration
 from gwunet.trainers.duration import fit_to_time, planned
 from gwunet.trainers.history import EpochRecord, History
 from gwunet.trainers.schedule import learning_rate
-from gwunet.training import TrainingTask
+from gwunet.training import TrainConfig, TrainingTask
 
 logger = logging.getLogger(__name__)
 
@@ -56,9 +57,10 @@ class Trainer:
         self.network = self.build_network().to(self.device)
         self.loss = self.build_loss().to(self.device)
         self.optimizer = self.build_optimizer()
-        self.scaler = torch.GradScaler(self.device.type, enabled=self.autocast_type == torch.float16)
+        self.scaler = self._make_scaler()
         self.batches = self.build_batches()
         self._pretrained: dict[str, Any] | None = None
+        self._cases: tuple[str, ...] | None = task.fold.train
         self._forward: Any = torch.compile(self.network) if task.options.compile else self.network
 
     # What variants override -------------------------------------------------------------------------------------
@@ -139,6 +141,7 @@ class Trainer:
         """Train to the end and leave ``checkpoint_final.pt``.
 
         With ``resume`` and a ``checkpoint_latest.pt``, goes on from there to the same weights as without a break.
+        Without ``resume``, the checkpoints of an earlier run stay until this one can begin.
         """
         self.task.folder.mkdir(parents=True, exist_ok=True)
         if resume and (self.task.folder / FINAL).is_file():
@@ -149,6 +152,8 @@ class Trainer:
             records = []
             self._pretrained = self._load_pretrained()
             self._settle_duration()
+            if not resume:
+                _delete_earlier(self.task.folder)
             self._save(LATEST, records, for_training=True)
         history = History(self.task.folder, self._log_start(), records)
         history.write()
@@ -221,7 +226,13 @@ class Trainer:
         """Start from the weights that the run or the plan names; what came of it goes into the log."""
         path = self.task.options.pretrained_weights
         found = pretrain(self.network, self.configuration) if path is None else load_pretrained_file(self.network, path)
-        return None if found is None else dict(to_json(found))
+        if found is None:
+            return None
+        if found.dataset == self.task.dataset:
+            known = found.cases
+            self._cases = None if known is None else tuple(sorted({*known, *self.task.fold.train}))
+        seen = count_seen(found, self.task.dataset, self.task.fold.val)
+        return dict(to_json(found)) | {"validation_frames_seen": seen}
 
     def _settle_duration(self) -> None:
         """Turn minutes into a number of iterations, once; training then starts from untouched weights."""
@@ -238,6 +249,7 @@ class Trainer:
         duration = fit_to_time(minutes, lambda index: self.train_step(self.batches[index], 0), close_epoch)
         self.network.load_state_dict(state)
         self.optimizer = self.build_optimizer()
+        self.scaler = self._make_scaler()
         self.configuration = dataclasses.replace(self.configuration, duration=duration)
         logger.info(
             "%g minutes are %d epochs of %d iterations here", minutes, duration.epochs, duration.iterations_per_epoch
@@ -246,12 +258,14 @@ class Trainer:
     def _save(self, name: str, records: Sequence[EpochRecord], for_training: bool = False) -> None:
         training: dict[str, Any] = {}
         if for_training:
+            path = self.task.options.pretrained_weights
             training = {
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "torch_rng": torch.get_rng_state(),
                 "seed": self.task.options.seed,
                 "pretrained": self._pretrained,
+                "pretrained_weights": None if path is None else str(path),
                 "records": [to_json(record) for record in records],
             }
         checkpoint = Checkpoint(
@@ -261,6 +275,7 @@ class Trainer:
             preprocessing=self.task.preprocessing,
             weights=self.network.state_dict(),
             epoch=len(records),
+            cases=self._cases,
             training=training,
         )
         save_checkpoint(self.task.folder / name, checkpoint)
@@ -275,27 +290,27 @@ class Trainer:
         load_weights(self.network, checkpoint, path)
         state = checkpoint.training
         self._pretrained = state.get("pretrained")  # checkpoints of 0.1 have none
-        self._keep_choices(state["seed"])
+        if checkpoint.cases is not None or self._pretrained is not None:
+            self._cases = checkpoint.cases
+        self._keep_choices(state)
         self.batches = self.build_batches()
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["torch_rng"])
         return [from_json(EpochRecord, record, str(path)) for record in state["records"]]
 
-    def _keep_choices(self, seed: int) -> None:
+    def _keep_choices(self, state: Mapping[str, Any]) -> None:
         """A continued run keeps the choices it began with: others would not give the same weights."""
-        options = self.task.options
-        choices = (
-            options.epochs,
-            options.iterations,
-            options.minutes,
-            options.batch_size,
-            options.learning_rate,
-            options.pretrained_weights,
+        options, weights = self.task.options, state.get("pretrained_weights")
+        began = dataclasses.replace(
+            options, seed=state["seed"], pretrained_weights=None if weights is None else Path(weights)
         )
-        if any(choice is not None for choice in choices) or options.seed not in (0, seed):
-            logger.warning("%s: training goes on with the choices it began with", self.task.folder)
-        self.task = dataclasses.replace(self.task, options=dataclasses.replace(options, seed=seed))
+        others = _other_choices(options, began, self.configuration)
+        if others:
+            logger.warning(
+                "%s: training goes on with the choices it began with, not with %s", self.task.folder, ", ".join(others)
+            )
+        self.task = dataclasses.replace(self.task, options=began)
 
     def _log_start(self) -> dict[str, Any]:
         return {
@@ -322,6 +337,9 @@ class Trainer:
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
 
+    def _make_scaler(self) -> torch.GradScaler:
+        return torch.GradScaler(self.device.type, enabled=self.autocast_type == torch.float16)
+
     def _autocast(self) -> torch.autocast:
         dtype = self.autocast_type or torch.bfloat16
         return torch.autocast(self.device.type, dtype, enabled=self.autocast_type is not None)
@@ -336,6 +354,30 @@ class Trainer:
     def _learning_rate(self, iteration: int) -> float:
         duration = self.configuration.duration
         return learning_rate(self.configuration.optimiser, iteration, duration.epochs * duration.iterations_per_epoch)
+
+
+def _delete_earlier(folder: Path) -> None:
+    """Before the first save: a final checkpoint that outlived it would end a continued run before it begins."""
+    present = [folder / name for name in (FINAL, LATEST, BEST) if (folder / name).exists()]
+    if present:
+        logger.info("%s: trained anew over what stood there", folder)
+    for path in present:
+        path.unlink()
+
+
+def _other_choices(options: TrainConfig, began: TrainConfig, configuration: Configuration) -> list[str]:
+    """The flags given now whose values are not those of the run that is continued."""
+    duration = configuration.duration
+    choices = (
+        ("--epochs", options.epochs, duration.epochs),
+        ("--iterations", options.iterations, duration.iterations_per_epoch),
+        ("--minutes", options.minutes, duration.minutes),
+        ("--batch_size", options.batch_size, configuration.batch_size),
+        ("--lr", options.learning_rate, configuration.optimiser.learning_rate),
+        ("--pretrained_weights", options.pretrained_weights, began.pretrained_weights),
+        ("--seed", options.seed or None, began.seed),  # 0 where none is given
+    )
+    return [f"{flag} {given}" for flag, given, kept in choices if given is not None and given != kept]
 
 
 def _is_best(records: Sequence[EpochRecord]) -> bool:

@@ -5,7 +5,7 @@ A file is data: tensors alone are read from it. What was loaded, what was not an
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gwunet.checkpoint import as_checkpoint, is_checkpoint, read_tensors
 from gwunet.errors import ModelError, UsageError
-from gwunet.networks.resnet import LAYOUTS, ResNet
+from gwunet.networks.resnet import LAYOUTS, BasicBlock, Bottleneck, ResNet
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ PUBLIC_WIDTH = 64
 """Channels of the first convolution in the public weights."""
 MARK = "layer1.0.conv1.weight"
 """In every ResNet's state dict, and in no other network's."""
+COUNTER = "num_batches_tracked"
+"""Ends the names of batch norm's counters. They are no weights and old files have none, so nothing here counts them."""
 CLASSIFIER = "the classifier of the thousand classes"
 NAMED = 3
 """Tensors that a message names of a kind, the others it counts."""
@@ -52,6 +54,10 @@ class Transfer:
     """Of the file, not loaded: tensor and why."""
     fresh: dict[str, int]
     """Parts of the network and how many of their tensors keep their random start."""
+    dataset: str | None = None
+    """The dataset that a checkpoint of gwunet was trained on; None for other files."""
+    cases: tuple[str, ...] | None = None
+    """The frames of that dataset that it was trained on; None where that is unknown."""
 
     def __str__(self) -> str:
         """One sentence for the log."""
@@ -77,13 +83,16 @@ def load_pretrained(encoder: ResNet, pretrained: str | Path | None) -> Transfer 
             layout.
 
     Raises:
-        ValueError: ``pretrained`` is something else.
-        ModelError: the weights cannot be fetched or read, or none fits the encoder.
+        ValueError: ``pretrained`` is something else, or ``"imagenet"`` for an encoder of another width.
+        ModelError: the weights cannot be fetched or read, are another encoder's, or none fits.
     """
     if pretrained is None or encoder.conv1.weight.is_meta:
         return None
     if pretrained == IMAGENET:
-        name = _name_of(encoder)
+        width = encoder.conv1.out_channels
+        if width != PUBLIC_WIDTH:
+            raise ValueError(f"pretrained is {pretrained!r}, and {_other_width(width)}")
+        name = _encoder_of(encoder.state_dict())
         return _copy(encoder, _fetch(name), IMAGENET_URLS[name])
     path = Path(pretrained)
     if not path.is_file():
@@ -102,11 +111,13 @@ def load_pretrained_file(network: nn.Module, path: Path) -> Transfer:
 
     Raises:
         UsageError: the file holds a ResNet and the network has none.
-        ModelError: the file cannot be read, or nothing in it fits the network.
+        ModelError: the file cannot be read, holds another encoder, or nothing in it fits the network.
     """
     content = read_tensors(path, "file of weights")
     if is_checkpoint(content):
-        return _copy(network, _tensors(as_checkpoint(content, path).weights, path), path.name)
+        checkpoint = as_checkpoint(content, path)
+        transfer = _copy(network, _tensors(checkpoint.weights, path), path.name)
+        return dataclasses.replace(transfer, dataset=checkpoint.dataset, cases=checkpoint.cases)
     state = _state_dict(content, path)
     if MARK not in state:
         return _copy(network, state, path.name)
@@ -119,26 +130,54 @@ def load_pretrained_file(network: nn.Module, path: Path) -> Transfer:
     return _copy(network, state, path.name, prefix="encoder.")
 
 
-def _name_of(encoder: ResNet) -> str:
-    layers = (encoder.layer1, encoder.layer2, encoder.layer3, encoder.layer4)
-    layout = (type(encoder.layer1[0]), tuple(len(layer) for layer in layers))
-    return next(name for name, known in LAYOUTS.items() if known == layout)
+def count_seen(transfer: Transfer, dataset: str, validation: Sequence[str]) -> int | None:
+    """How many validation frames of a dataset the weights were trained on, with a warning where there may be some.
+
+    None where that is unknown.
+    """
+    if transfer.dataset is None:
+        return None
+    if transfer.dataset != dataset or not validation:
+        return 0
+    if transfer.cases is None:
+        logger.warning(
+            "%s: trained on %s as well, on frames it does not name; the fold's validation frames may have been among "
+            "them, and its figures be too good: start from weights of another dataset or of the same fold",
+            transfer.source,
+            dataset,
+        )
+        return None
+    seen = len(set(validation) & set(transfer.cases))
+    if seen:
+        logger.warning(
+            "%s: was trained on %d of the fold's %d validation frames, so that its figures will be too good: start "
+            "from weights of another dataset or of the same fold",
+            transfer.source,
+            seen,
+            len(validation),
+        )
+    return seen
 
 
 def _fetch(name: str) -> dict[str, Tensor]:
     """Public weights from the internet, or from where ``torch.hub`` kept them."""
     url = IMAGENET_URLS[name]
+    kept = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    if kept.is_file():  # read here: torch.hub compares check sums of what it fetches, not of what it kept
+        try:
+            return _state_dict(read_tensors(kept, "file of weights"), kept)
+        except ModelError as problem:
+            raise ModelError(f"{problem}: it is damaged; delete it, and it is fetched anew") from problem
     try:
         content = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", weights_only=True, check_hash=True, progress=False
         )
     except Exception as problem:  # no internet, no such page, a full disk, a wrong check sum
-        kept = Path(torch.hub.get_dir()) / "checkpoints"
         raise ModelError(
             f"{url}: the public weights of {name} could not be fetched ({type(problem).__name__}: {problem}); download "
-            f"the file where there is internet and give it with --pretrained_weights FILE, or put it into {kept}"
+            f"the file where there is internet and give it with --pretrained_weights FILE, or put it into {kept.parent}"
         ) from problem
-    return _state_dict(content, Path(urlsplit(url).path))
+    return _state_dict(content, kept)
 
 
 def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
@@ -162,11 +201,14 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
 def _copy(network: nn.Module, state: Mapping[str, Tensor], source: str, prefix: str = "") -> Transfer:
     """Copy what fits by name and shape; ``prefix`` stands before the file's names in the network."""
     own = network.state_dict()
+    _refuse_another_encoder(own, state, source, prefix)
     fitting: dict[str, Tensor] = {}
     folded: dict[str, str] = {}
     skipped: dict[str, str] = {}
     for name, tensor in state.items():
         inner = prefix + name
+        if inner not in own and name.endswith(COUNTER):
+            continue
         if inner not in own:
             skipped[name] = CLASSIFIER if name.startswith("fc.") else "not in the network"
         elif tensor.shape == own[inner].shape:
@@ -176,24 +218,51 @@ def _copy(network: nn.Module, state: Mapping[str, Tensor], source: str, prefix: 
             folded[inner] = f"{tensor.shape[1]} channels to {own[inner].shape[1]}"
         else:
             skipped[name] = f"its shape is {_shape(tensor)}, the network's {_shape(own[inner])}"
-    if not any(tensor.ndim for tensor in fitting.values()):  # the counters of batch norm fit everywhere
+    counted = {inner for inner in own if not inner.endswith(COUNTER)}
+    left = counted - fitting.keys()
+    if left == counted:  # counters fit everywhere
         raise ModelError(_nothing_fits(network, source, skipped, own.get(prefix + "conv1.weight")))
     network.load_state_dict(fitting, strict=False)
     fresh: dict[str, int] = {}
-    for inner in own.keys() - fitting.keys():
+    for inner in left:
         part = inner.split(".")[0]
         fresh[part] = fresh.get(part, 0) + 1
     transfer = Transfer(
         source=source,
-        loaded=len(fitting),
-        tensors=len(own),
+        loaded=len(counted - left),
+        tensors=len(counted),
         folded=folded,
         skipped=skipped,
         fresh=dict(sorted(fresh.items())),
     )
-    whole = all(inner in fitting for inner in own if inner.startswith(prefix))
+    whole = not any(inner.startswith(prefix) for inner in left)
     logger.log(logging.INFO if whole else logging.WARNING, "%s", transfer)
     return transfer
+
+
+def _refuse_another_encoder(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: str, prefix: str) -> None:
+    """Of one ResNet some tensors fit another by name and shape, and are no use there."""
+    for part in ("", "encoder."):
+        mark = state.get(part + MARK)
+        if mark is None or mark.ndim != 4 or prefix + part + MARK not in own:
+            continue
+        found, wanted = _encoder_of(state, part), _encoder_of(own, prefix + part)
+        if found != wanted:
+            raise ModelError(
+                f"{source}: found the weights of {found}, wanted those of {wanted}, which is this network's encoder; "
+                f'give a file of {wanted}, or set "encoder" in plans.json'
+            )
+
+
+def _encoder_of(state: Mapping[str, Tensor], prefix: str = "") -> str:
+    """The ResNet whose state dict it is, by its blocks: a key of ``LAYOUTS``, or another's blocks in words."""
+    blocks = {tuple(name.removeprefix(prefix).split(".")[:2]) for name in state if name.startswith(prefix)}
+    depths = tuple(sum(block[0] == f"layer{number}" for block in blocks) for number in range(1, 5))
+    kind = Bottleneck if f"{prefix}layer1.0.conv3.weight" in state else BasicBlock
+    known = [name for name, layout in LAYOUTS.items() if layout == (kind, depths)]
+    name = known[0] if known else f"a ResNet of {'-'.join(map(str, depths))} {kind.__name__}s"
+    inside, width = state[prefix + MARK].shape[:2]  # not equal in wide ResNets and ResNeXts
+    return name if inside == width else f"{name} with {inside} channels in its first block instead of {width}"
 
 
 def fold_kernel(kernel: Tensor, channels: int) -> Tensor:
@@ -217,11 +286,15 @@ def _nothing_fits(network: nn.Module, source: str, skipped: Mapping[str, str], f
         f"{_some([f'{name}: {reason}' for name, reason in skipped.items()])}"
     )
     if MARK in skipped and first is not None and first.shape[0] != PUBLIC_WIDTH:
-        message += (
-            f"; public weights have width {PUBLIC_WIDTH}, this encoder {first.shape[0]}: plan for cuda,"
-            f' or set "width": {PUBLIC_WIDTH} in plans.json'
-        )
+        message += f"; {_other_width(first.shape[0])}"
     return message
+
+
+def _other_width(width: int) -> str:
+    return (
+        f"public weights have width {PUBLIC_WIDTH}, this encoder {width}: plan for cuda,"
+        f' or set "width": {PUBLIC_WIDTH} in plans.json'
+    )
 
 
 def _some(names: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import gwunet
-from gwunet.checkpoint import load_checkpoint
+from gwunet.checkpoint import load_checkpoint, save_checkpoint
 from gwunet.cli.train import main
 from gwunet.errors import ModelError, SchemaError, UsageError
 from gwunet.networks import NETWORKS, FGANet, LinkNet, build_network
@@ -115,7 +115,7 @@ def test_what_people_wrap_around_a_state_dict(tmp_path: Path, wrap: Callable[[St
     encoder = ResNet("resnet18", in_channels=3, width=WIDTH)
     transfer = load_pretrained(encoder, tmp_path / "w.pth")
     assert transfer is not None
-    assert (transfer.loaded, transfer.tensors, transfer.fresh) == (120, 120, {})
+    assert (transfer.loaded, transfer.tensors, transfer.fresh) == (100, 100, {})
     assert encoder.conv1.weight.dtype == torch.float32
     torch.testing.assert_close(encoder.conv1.weight.detach(), public_state()["conv1.weight"], atol=1e-3, rtol=1e-3)
 
@@ -127,13 +127,14 @@ def test_the_report_says_what_was_loaded_folded_skipped_and_left(
     with caplog.at_level(logging.INFO, "gwunet"):
         transfer = load_pretrained_file(network, public_file)
     assert_loaded(network.encoder, public_state())
-    assert (transfer.source, transfer.loaded) == ("resnet18.pth", 120)
-    assert transfer.tensors == len(network.state_dict()) == 120 + sum(transfer.fresh.values())
+    counters = [name for name in network.state_dict() if name.endswith("num_batches_tracked")]
+    assert (transfer.source, transfer.loaded) == ("resnet18.pth", 100)
+    assert transfer.tensors == len(network.state_dict()) - len(counters) == 100 + sum(transfer.fresh.values())
     assert set(transfer.fresh) == {"decoder1", "decoder2", "decoder3", "decoder4", "head"}
     assert transfer.fresh["head"] == 6  # three convolutions with bias
     (record,) = caplog.records
     assert record.levelname == "INFO"
-    assert record.getMessage().startswith(f"resnet18.pth: 120 of the network's {transfer.tensors} tensors loaded; ")
+    assert record.getMessage().startswith(f"resnet18.pth: 100 of the network's {transfer.tensors} tensors loaded; ")
     for part in (
         "encoder.conv1.weight folded (3 channels to 1)",
         "skipped fc.weight, fc.bias (the classifier of the thousand classes)",
@@ -153,24 +154,57 @@ def test_every_network_with_a_resnet_takes_a_file_either_way(public_file: Path, 
         assert_loaded(network.encoder, public_state())
 
 
-def test_a_file_of_another_encoder_is_loaded_in_part_with_a_warning(
-    public_file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """ResNet-34 has ResNet-18's blocks and more of them."""
-    encoder = ResNet("resnet34", in_channels=3, width=WIDTH)
+def test_old_files_without_counters_are_whole(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    old = {key: value for key, value in public_state().items() if not key.endswith("num_batches_tracked")}
+    torch.save(old, tmp_path / "old.pth")
+    network = small_linknet()
     with caplog.at_level(logging.INFO, "gwunet"):
-        transfer = load_pretrained(encoder, public_file)
-    assert transfer is not None
-    assert (transfer.loaded, transfer.tensors) == (120, 216)
-    assert transfer.fresh == {"layer1": 12, "layer2": 24, "layer3": 48, "layer4": 12}
-    assert caplog.records[0].levelname == "WARNING"
+        transfer = load_pretrained_file(network, tmp_path / "old.pth")
+    assert [record.levelname for record in caplog.records] == ["INFO"]
+    assert transfer.loaded == len(old) - 2  # the classifier's
+    assert "encoder" not in transfer.fresh
 
 
-def test_a_shape_that_differs_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("found", "wanted"), [("resnet50", "resnet34"), ("resnet18", "resnet34")])
+def test_a_file_of_another_encoder_is_refused(tmp_path: Path, found: str, wanted: str) -> None:
+    """Though some of its tensors would fit: the first convolution, and more of fewer blocks."""
+    torch.save(public_state(found), tmp_path / "w.pth")
+    message = rf"w\.pth: found the weights of {found}, wanted those of {wanted}.*give a file of {wanted}"
+    network = small_linknet(encoder=wanted)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(ModelError, match=message):
+        load_pretrained_file(network, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=message):
+        small_linknet(encoder=wanted, pretrained=str(tmp_path / "w.pth"))
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    torch.save({f"encoder.{key}": value for key, value in public_state(found).items()}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=message):  # as others save a whole network
+        load_pretrained_file(network, tmp_path / "w.pth")
+
+
+def test_other_resnets_are_described_by_their_blocks(tmp_path: Path) -> None:
+    """Wide and grouped ones have a known number of blocks, which are wider inside; others have unknown numbers."""
+    state = public_state("resnet50", width=4)
+    first = state["layer1.0.conv1.weight"]
+    wide = state | {"layer1.0.conv1.weight": torch.cat((first, first))}
+    deep = state | {"layer4.3.conv1.weight": torch.ones(32, 128, 1, 1)}
+    encoder = ResNet("resnet50", in_channels=3, width=4)
+    for other, message in (
+        (wide, "found the weights of resnet50 with 8 channels in its first block instead of 4, wanted those of resnet"),
+        (deep, "found the weights of a ResNet of 3-4-6-4 Bottlenecks, wanted those of resnet50"),
+    ):
+        torch.save(other, tmp_path / "w.pth")
+        with pytest.raises(ModelError, match=message):
+            load_pretrained(encoder, tmp_path / "w.pth")
+
+
+def test_a_shape_that_differs_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     state = public_state() | {"layer1.0.bn1.weight": torch.ones(9), "extra": torch.ones(2)}
     torch.save(state, tmp_path / "w.pth")
     transfer = load_pretrained(ResNet("resnet18", in_channels=3, width=WIDTH), tmp_path / "w.pth")
     assert transfer is not None
+    assert (transfer.loaded, transfer.tensors) == (99, 100)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert transfer.skipped["layer1.0.bn1.weight"] == "its shape is 9, the network's 8"
     assert transfer.skipped["extra"] == "not in the network"
     assert transfer.fresh == {"layer1": 1}
@@ -241,7 +275,7 @@ def test_without_internet_the_message_says_what_to_do(monkeypatch: pytest.Monkey
     monkeypatch.setattr("torch.hub.urlopen", refuse)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(ModelError) as raised:
-        small_linknet(encoder="resnet34", pretrained="imagenet")
+        load_pretrained(ResNet("resnet34"), "imagenet")
     message = str(raised.value)
     for part in (
         "https://download.pytorch.org/models/resnet34-b627a593.pth: the public weights of resnet34 could not be",
@@ -252,20 +286,66 @@ def test_without_internet_the_message_says_what_to_do(monkeypatch: pytest.Monkey
         assert part in message
 
 
-def test_imagenet_weights_come_from_the_public_address(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("damage", ["half", "flipped", "none"])
+def test_a_kept_file_that_is_damaged_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: str) -> None:
+    """It could be fetched anew, once it is out of the way."""
+
+    def refuse(*arguments: Any, **keywords: Any) -> Any:
+        raise AssertionError("fetched, where a file is kept")
+
+    monkeypatch.setattr("torch.hub.urlopen", refuse)
+    monkeypatch.setattr("gwunet.networks.pretrained.PUBLIC_WIDTH", WIDTH)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    kept = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    kept.parent.mkdir(parents=True)
+    state = public_state()
+    torch.save(state, kept)
+    whole = kept.read_bytes()
+    position = whole.index(state["layer1.0.conv1.weight"].numpy().tobytes())
+    if damage == "half":
+        kept.write_bytes(whole[: len(whole) // 2])
+    elif damage == "flipped":
+        kept.write_bytes(whole[:position] + bytes([whole[position] ^ 0xFF]) + whole[position + 1 :])
+    encoder = ResNet("resnet18", width=WIDTH)
+    if damage == "none":
+        load_pretrained(encoder, "imagenet")
+        assert_loaded(encoder, state)
+        return
+    with pytest.raises(ModelError, match=rf"{kept}: not a readable file of weights .*: it is damaged; delete it, and"):
+        load_pretrained(encoder, "imagenet")
+
+
+def test_imagenet_weights_come_from_the_public_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = []
 
     def fetch(url: str, **options: Any) -> State:
         asked.append((url, options["weights_only"], options["check_hash"]))
-        return public_state()
+        return public_state(width=64)
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", fetch)
-    assert_loaded(small_linknet(pretrained="imagenet").encoder, public_state())
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert_loaded(small_linknet(pretrained="imagenet", width=64).encoder, public_state(width=64))
     assert asked == [(IMAGENET_URLS["resnet18"], True, True)]
 
 
-def test_only_the_start_of_training_fetches(
+def test_nothing_is_fetched_for_an_encoder_of_another_width(
     monkeypatch: pytest.MonkeyPatch, make_configuration: Callable[..., Configuration]
+) -> None:
+    def refuse(*arguments: Any, **keywords: Any) -> Any:
+        raise AssertionError("fetched, and could not be loaded")
+
+    monkeypatch.setattr("torch.hub.load_state_dict_from_url", refuse)
+    message = 'public weights have width 64, this encoder 8: plan for cuda, or set "width": 64 in plans.json'
+    with pytest.raises(ValueError, match=f"pretrained is 'imagenet', and {message}"):
+        small_linknet(pretrained="imagenet")
+    spec = Spec(name="LinkNet", arguments={"encoder": "resnet18", "width": WIDTH, "pretrained": "imagenet"})
+    configuration = make_configuration(network=spec)
+    with pytest.raises(SchemaError, match=rf"configurations\.fganet\.network\.arguments: .*{message}"):
+        pretrain(build_network(configuration), configuration)
+
+
+def test_only_the_start_of_training_fetches(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_configuration: Callable[..., Configuration]
 ) -> None:
     """Not planning, which builds on the meta device, nor a network that is built to take a checkpoint's weights."""
     fetched = []
@@ -275,6 +355,8 @@ def test_only_the_start_of_training_fetches(
         return public_state()
 
     monkeypatch.setattr("torch.hub.load_state_dict_from_url", fetch)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("gwunet.networks.pretrained.PUBLIC_WIDTH", WIDTH)
     arguments = {"encoder": "resnet18", "width": WIDTH, "pretrained": "imagenet"}
     configuration = make_configuration(network=Spec(name="LinkNet", arguments=arguments))
     with torch.device("meta"):
@@ -327,9 +409,9 @@ class StoppedError(Exception):
     """Raised where the first epoch would begin."""
 
 
-def train(workspace: Path, options: TrainConfig, configuration: str = "linknet", **flags: bool) -> None:
+def train(workspace: Path, options: TrainConfig, configuration: str = "linknet", fold: int = 0, **flags: bool) -> None:
     gwunet.train(
-        901, 0, configuration=configuration, workspace=workspace, options=options, show_progress=False, **flags
+        901, fold, configuration=configuration, workspace=workspace, options=options, show_progress=False, **flags
     )
 
 
@@ -337,7 +419,7 @@ def train(workspace: Path, options: TrainConfig, configuration: str = "linknet",
 def started(planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """``start(options)``: begin a run, stop before its first epoch, and give its folder."""
 
-    def start(options: TrainConfig, configuration: str = "linknet") -> Path:
+    def start(options: TrainConfig, configuration: str = "linknet", fold: int = 0) -> Path:
         root = tmp_path / "run"
         shutil.copytree(planned, root, dirs_exist_ok=True)
 
@@ -347,10 +429,20 @@ def started(planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
         with monkeypatch.context() as patch:
             patch.setattr(Trainer, "_run_epoch", stop)
             with pytest.raises(StoppedError):
-                train(root, options, configuration, overwrite=True)
-        return next((root / "results" / "Dataset901_Small").glob(f"{configuration}__*")) / "fold_0"
+                train(root, options, configuration, fold, overwrite=True)
+        return next((root / "results" / "Dataset901_Small").glob(f"{configuration}__*")) / f"fold_{fold}"
 
     return start
+
+
+def resume_until_first_epoch(fold: Path, options: TrainConfig) -> None:
+    def stop(*arguments: Any) -> None:
+        raise StoppedError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "_run_epoch", stop)
+        with pytest.raises(StoppedError):
+            train(fold.parents[3], options, resume=True)
 
 
 def weights_at_start(fold: Path) -> State:
@@ -378,7 +470,8 @@ def test_training_starts_from_a_public_file(
     assert all(torch.equal(value, state[key]) for key, value in found.items())
     line = json.loads((fold / "log.jsonl").read_text().splitlines()[0])
     assert line["pretrained"]["source"] == "resnet18.pth"
-    assert line["pretrained"]["loaded"] == 120
+    assert line["pretrained"]["loaded"] == 100
+    assert line["pretrained"]["validation_frames_seen"] is None  # a public file says nothing of its frames
     assert line["pretrained"]["folded"] == {"encoder.conv1.weight": "3 channels to 1"}
     again = weights_at_start(started(options))
     assert all(torch.equal(value, again[key]) for key, value in first.items())
@@ -387,16 +480,20 @@ def test_training_starts_from_a_public_file(
 def test_a_continued_run_keeps_what_it_has(
     started: Callable[..., Path], public_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The file may be gone by then; what was loaded stays in the log."""
-    fold = started(dataclasses.replace(QUICK, pretrained_weights=public_file, learning_rate=1e-12))
+    """The file may be gone by then; what was loaded stays in the log. Only choices that differ are set aside."""
+    options = dataclasses.replace(QUICK, pretrained_weights=public_file, learning_rate=1e-12)
+    fold = started(options)
     state = torch.load(public_file, weights_only=True)
     public_file.unlink()
-    options = dataclasses.replace(QUICK, pretrained_weights=public_file)
-    train(fold.parents[3], options, resume=True)
+    resume_until_first_epoch(fold, options)
+    assert "the choices it began with" not in caplog.text
+    others = dataclasses.replace(options, learning_rate=1e-3, epochs=4, seed=3)
+    train(fold.parents[3], others, resume=True)
     final = load_checkpoint(fold / "checkpoint_final.pt").weights
     torch.testing.assert_close(final["encoder.layer3.1.conv2.weight"], state["layer3.1.conv2.weight"])
-    assert json.loads((fold / "log.jsonl").read_text().splitlines()[0])["pretrained"]["loaded"] == 120
-    assert "training goes on with the choices it began with" in caplog.text
+    assert json.loads((fold / "log.jsonl").read_text().splitlines()[0])["pretrained"]["loaded"] == 100
+    message = "training goes on with the choices it began with, not with --epochs 4, --lr 0.001, --seed 3"
+    assert message in [record.getMessage().split(": ")[1] for record in caplog.records]
 
 
 def test_training_starts_from_a_checkpoint_of_another_run(started: Callable[..., Path], tmp_path: Path) -> None:
@@ -406,7 +503,92 @@ def test_training_starts_from_a_checkpoint_of_another_run(started: Callable[...,
     wanted, found = load_checkpoint(kept).weights, weights_at_start(fold)
     assert all(torch.equal(value, wanted[key]) for key, value in found.items())
     pretrained = json.loads((fold / "log.jsonl").read_text().splitlines()[0])["pretrained"]
-    assert (pretrained["source"], pretrained["loaded"], pretrained["fresh"]) == ("earlier.pt", len(wanted), {})
+    counted = sum(not name.endswith("num_batches_tracked") for name in wanted)
+    assert (pretrained["source"], pretrained["loaded"], pretrained["fresh"]) == ("earlier.pt", counted, {})
+
+
+def log_of(fold: Path) -> dict[str, Any]:
+    line: dict[str, Any] = json.loads((fold / "log.jsonl").read_text().splitlines()[0])
+    return line
+
+
+def leak_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    found = [record.getMessage() for record in caplog.records if "too good" in record.getMessage()]
+    caplog.clear()
+    return found
+
+
+def test_weights_trained_on_the_validation_frames_are_told(
+    started: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Five folds of a frame each: a fold's validation frame is in every other fold's training."""
+    other = (started(QUICK, fold=1) / "checkpoint_latest.pt").rename(tmp_path / "other.pt")
+    same = (started(QUICK, fold=0) / "checkpoint_latest.pt").rename(tmp_path / "same.pt")
+    assert load_checkpoint(other).cases == tuple(log_of(started(QUICK, fold=1))["train"])
+    leak_warnings(caplog)
+    started(dataclasses.replace(QUICK, pretrained_weights=same), fold=0)
+    assert leak_warnings(caplog) == []
+    fold = started(dataclasses.replace(QUICK, pretrained_weights=other), fold=0)
+    (warning,) = leak_warnings(caplog)
+    assert warning.startswith("other.pt: was trained on 1 of the fold's 1 validation frames, so")
+    log = log_of(fold)
+    assert set(log["val"]) <= set(log["pretrained"]["cases"])
+    assert log["pretrained"]["validation_frames_seen"] == 1
+    # What a run starts from counts for the runs that start from it, also after a break.
+    resume_until_first_epoch(fold, QUICK)
+    descendant = (fold / "checkpoint_latest.pt").rename(tmp_path / "descendant.pt")
+    assert load_checkpoint(descendant).cases == tuple(sorted(log["train"] + log["val"]))
+    started(dataclasses.replace(QUICK, pretrained_weights=descendant), fold=1)
+    assert len(leak_warnings(caplog)) == 1
+
+
+def test_weights_of_unknown_frames_are_told(
+    started: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A checkpoint of an earlier version names no frames; that of another dataset needs none."""
+    checkpoint = load_checkpoint(started(QUICK, fold=1) / "checkpoint_latest.pt")
+    path = tmp_path / "earlier.pt"
+    options = dataclasses.replace(QUICK, pretrained_weights=path)
+    save_checkpoint(path, checkpoint)
+    content = torch.load(path, weights_only=True)
+    del content["cases"]
+    torch.save(content, path)
+    leak_warnings(caplog)
+    fold = started(options)
+    assert "earlier.pt: trained on Dataset901_Small as well, on frames it does not name" in leak_warnings(caplog)[0]
+    assert log_of(fold)["pretrained"]["validation_frames_seen"] is None
+    assert load_checkpoint(fold / "checkpoint_latest.pt").cases is None
+    save_checkpoint(path, dataclasses.replace(checkpoint, dataset="Dataset902_Other", cases=None))
+    fold = started(options)
+    assert leak_warnings(caplog) == []
+    assert log_of(fold)["pretrained"]["validation_frames_seen"] == 0
+    assert load_checkpoint(fold / "checkpoint_latest.pt").cases == tuple(log_of(fold)["train"])
+    torch.save(content | {"cases": ["a", 3]}, path)
+    with pytest.raises(ModelError, match=r"earlier\.pt: cases: expected a list of names, got \['a', 3\]"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("content", ["damaged", "another encoder", "nothing that fits"])
+def test_a_trained_fold_outlives_weights_that_do_not_load(
+    started: Callable[..., Path], tmp_path: Path, content: str
+) -> None:
+    fold = started(QUICK)
+    names = ("checkpoint_final.pt", "checkpoint_best.pt", "checkpoint_latest.pt")
+    for name in names[:2]:
+        shutil.copy(fold / names[2], fold / name)
+    before = [(fold / name).read_bytes() for name in names]
+    bad = tmp_path / "bad.pth"
+    if content == "damaged":
+        bad.write_bytes(b"no weights")
+    else:
+        torch.save(public_state("resnet50") if content == "another encoder" else {"a": torch.ones(2)}, bad)
+    plan = json.loads((fold.parents[3] / "preprocessed" / "Dataset901_Small" / "plans.json").read_text())
+    assert plan["configurations"]["linknet"]["network"]["arguments"]["encoder"] != "resnet50"
+    with pytest.raises(ModelError, match=r"bad\.pth: "):
+        train(fold.parents[3], dataclasses.replace(QUICK, pretrained_weights=bad), overwrite=True)
+    assert [(fold / name).read_bytes() for name in names] == before
+    assert started(QUICK) == fold  # weights that load take its place
+    assert [(fold / name).exists() for name in names] == [False, False, True]
 
 
 def test_weights_that_the_run_itself_would_overwrite_are_kept(started: Callable[..., Path], tmp_path: Path) -> None:

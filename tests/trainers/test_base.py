@@ -1,5 +1,6 @@
-"""What the trainer counts on validation frames."""
+"""What the trainer counts on validation frames, and what timing leaves behind."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from gwunet.data.store import Sample
 from gwunet.dataset import CENTRELINE, IGNORE
-from gwunet.plans import Configuration, Preprocessing, Spec
+from gwunet.plans import Configuration, Duration, Preprocessing, Spec
 from gwunet.splits import Fold
 from gwunet.trainers.base import Trainer
 from gwunet.training import TrainConfig, TrainingTask
@@ -39,9 +40,9 @@ class EchoTrainer(Trainer):
 
 
 @pytest.fixture
-def trainer(make_configuration: Callable[..., Configuration], tmp_path: Path) -> EchoTrainer:
+def task(make_configuration: Callable[..., Configuration], tmp_path: Path) -> TrainingTask:
     store: Any = None
-    task = TrainingTask(
+    return TrainingTask(
         dataset="Dataset001_Made",
         configuration=make_configuration(loss=Spec(name="SoftDiceLoss", arguments={}), deep_supervision_weights=(1.0,)),
         preprocessing=Preprocessing(borders={}),
@@ -50,6 +51,10 @@ def trainer(make_configuration: Callable[..., Configuration], tmp_path: Path) ->
         folder=tmp_path,
         options=TrainConfig(device="cpu"),
     )
+
+
+@pytest.fixture
+def trainer(task: TrainingTask) -> EchoTrainer:
     return EchoTrainer(task)
 
 
@@ -62,3 +67,34 @@ def test_centreline_counts_as_wire_and_ignored_or_dark_pixels_do_not(trainer: Ec
     assert counts.tolist() == [2, 1, 2]  # hits, false, missed
     # The dark pixel counts in the loss: 2 hits of 4 found and 4 wire pixels.
     assert loss == pytest.approx(1 - (2 * 2 + 1) / (4 + 4 + 1), abs=1e-3)
+
+
+class OverflowingTrainer(EchoTrainer):
+    """Its first step's gradients are not finite in half precision, so that the scaler halves its factor."""
+
+    name = "OverflowingTrainer"
+
+    def build_batches(self) -> Any:
+        return [torch.zeros(1)] * 1000
+
+    def train_step(self, batch: Any, iteration: int) -> float:
+        del batch, iteration
+        infinite = self.scaler.scale(self.network.factor * float("inf"))
+        infinite.backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return 0.0
+
+    def _validate(self) -> tuple[None, None]:
+        return None, None
+
+
+def test_timing_leaves_no_trace_in_the_scale_of_the_gradients(task: TrainingTask) -> None:
+    task = dataclasses.replace(task, options=TrainConfig(device="cpu", precision="fp16", minutes=0.001))
+    trainer, fresh = OverflowingTrainer(task), OverflowingTrainer(task)
+    scale = fresh.scaler.get_scale()
+    trainer._settle_duration()
+    assert isinstance(trainer.configuration.duration, Duration)
+    assert trainer.scaler.get_scale() == scale
+    trainer.train_step(None, 0)
+    assert trainer.scaler.get_scale() == scale / 2  # the steps of the timing would have halved it too
