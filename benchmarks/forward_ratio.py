@@ -18,8 +18,9 @@ from gwunet.device import keep_freed_memory
 from gwunet.networks import FGANet, UNet
 from gwunet.networks.cost import count_cost
 from gwunet.networks.folding import fold_batch_norms
+from gwunet.planners.fganet import CPU_FEATURES, narrow_decoder
 
-CPU_PLAN: dict[str, Any] = {"features": (16, 16, 32, 64, 128, 128), "decoder_features": (64, 32, 16, 16, 16)}
+CPU_PLAN: dict[str, Any] = {"features": CPU_FEATURES, "decoder_features": narrow_decoder(CPU_FEATURES)}
 TEXT: dict[str, Any] = {"features": (32, 64, 128, 256, 512, 1024)}
 CASES: tuple[tuple[str, dict[str, Any], int, int], ...] = (
     ("the CPU plan's network, its batch and patch", CPU_PLAN, 2, 128),

@@ -16,9 +16,8 @@ from torch import nn
 from gwunet.device import keep_freed_memory
 from gwunet.losses import BCEDiceLoss, DeepSupervision, HybridLoss
 from gwunet.networks import FGANet
+from gwunet.planners.fganet import CPU_FEATURES, narrow_decoder
 
-FEATURES = (16, 16, 32, 64, 128, 128)
-DECODER_FEATURES = (64, 32, 16, 16, 16)
 PATCH, BATCH = 128, 2
 WARM_UP = 5
 LOSSES: dict[str, nn.Module] = {
@@ -37,11 +36,12 @@ def main() -> None:
     keep_freed_memory()
     device = torch.device(arguments.device)
     torch.manual_seed(0)
-    network = FGANet(features=FEATURES, decoder_features=DECODER_FEATURES).to(device, memory_format=torch.channels_last)
+    network = FGANet(features=CPU_FEATURES, decoder_features=narrow_decoder(CPU_FEATURES))
+    network = network.to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
     frames = torch.randn(BATCH, 1, PATCH, PATCH, device=device)
     target = (torch.rand(BATCH, 1, PATCH, PATCH, device=device) > 0.98).to(torch.uint8)
-    weights = [0.5**stage for stage in range(len(FEATURES))]
+    weights = [0.5**stage for stage in range(len(CPU_FEATURES))]
     losses = {name: DeepSupervision(loss, weights) for name, loss in LOSSES.items()}
     seconds: dict[str, list[float]] = {name: [] for name in losses}
     for _ in range(arguments.steps + WARM_UP):

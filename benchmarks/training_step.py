@@ -11,8 +11,6 @@ import subprocess
 import sys
 import time
 
-FEATURES = (16, 16, 32, 64, 128, 128)
-DECODER_FEATURES = (64, 32, 16, 16, 16)
 PATCH, BATCH, STEPS = 128, 2, 25
 
 
@@ -26,11 +24,12 @@ def measure(keep: bool) -> float:
 
     from gwunet.losses import DeepSupervision, HybridLoss
     from gwunet.networks import FGANet
+    from gwunet.planners.fganet import CPU_FEATURES, narrow_decoder
 
     torch.manual_seed(0)
-    network = FGANet(features=FEATURES, decoder_features=DECODER_FEATURES).train()
+    network = FGANet(features=CPU_FEATURES, decoder_features=narrow_decoder(CPU_FEATURES)).train()
     optimizer = torch.optim.AdamW(network.parameters(), fused=True)
-    loss = DeepSupervision(HybridLoss(cldice_weight=0.0), [0.5**stage for stage in range(len(FEATURES))])
+    loss = DeepSupervision(HybridLoss(cldice_weight=0.0), [0.5**stage for stage in range(len(CPU_FEATURES))])
     frames, target = torch.randn(BATCH, 1, PATCH, PATCH), (torch.rand(BATCH, 1, PATCH, PATCH) > 0.98).to(torch.uint8)
     seconds = []
     for _ in range(STEPS):

@@ -12,8 +12,6 @@ class AttentionUNetPlanner(ComparedPlanner):
     name = "AttentionUNetPlanner"
     configuration_name = "attention_unet"
     trainer = "AttentionUNetTrainer"
-    cpu_batch = 4
     gpu_network = Spec(name="AttentionUNet", arguments={"in_channels": 1, "features": [64, 128, 256, 512, 1024]})
-    gpu_reason = "the widths that the cost in the FGA-Net paper fits"
     cpu_network = Spec(name="AttentionUNet", arguments={"in_channels": 1, "features": [16, 32, 64, 128, 256]})
-    cpu_reason = "a quarter of the GPU plan's widths, so that a training step takes a fraction of a second on a CPU"
+    cpu_reason = "a quarter of the GPU plan's widths"

@@ -1,6 +1,7 @@
 """The plan of FGA-Net."""
 
 import math
+from collections.abc import Sequence
 from typing import ClassVar
 
 from gwunet.fingerprint import Fingerprint
@@ -12,6 +13,11 @@ MAX_STAGES = 6
 GPU_FIRST_FEATURES = 32
 CPU_FEATURES = (16, 16, 32, 64, 128, 128)
 """Nearly a quarter of the paper's; below 16 channels a CPU's vector registers would be half empty."""
+
+
+def narrow_decoder(features: Sequence[int]) -> list[int]:
+    """Decoder features each as wide as the encoder feature of the next stage, the last as the first of them."""
+    return [*features[-3::-1], features[0]]
 
 
 @PLANNERS.register("FGANetPlanner")
@@ -41,13 +47,13 @@ class FGANetPlanner(Planner):
         else:
             features = list(CPU_FEATURES[:stages])
         # As wide as the skip of the same stage (the text), or as that of the next one (the cost figure).
-        wide, narrow = features[-2::-1], [*features[-3::-1], features[0]]
+        decoder_features = features[-2::-1] if target.device == "cuda" else narrow_decoder(features)
         return Spec(
             name="FGANet",
             arguments={
                 "in_channels": 1,
                 "features": features,
-                "decoder_features": wide if target.device == "cuda" else narrow,
+                "decoder_features": decoder_features,
                 **dict.fromkeys(self.without, False),
             },
         )

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gwunet.networks.blocks import Convolution, DoubleConvolution, crop
+from gwunet.networks.blocks import ConvNormReLU, DoubleConvolution, crop
 from gwunet.networks.registry import NETWORKS
 from gwunet.networks.unet import UNet
 
@@ -39,7 +39,7 @@ class GatedDecoderStage(nn.Module):
 
     def __init__(self, skip_channels: int, below_channels: int) -> None:
         super().__init__()
-        self.up = Convolution(below_channels, skip_channels)
+        self.up = ConvNormReLU(below_channels, skip_channels)
         self.gate = AttentionGate(skip_channels)
         self.stage = DoubleConvolution(2 * skip_channels, skip_channels)
 

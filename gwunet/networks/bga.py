@@ -5,8 +5,9 @@ sigmoids) this follows the bilateral guided aggregation of BiSeNet V2 (Yu et al.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gwunet.networks.blocks import resize
 
 
 def depthwise_separable(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -18,16 +19,11 @@ def depthwise_separable(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
-def convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
+def conv_norm(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
     """3x3 and batch norm."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(out_channels)
     )
-
-
-def resize(features: Tensor, like: Tensor) -> Tensor:
-    """Bilinear upsampling to the height and width of ``like``."""
-    return F.interpolate(features, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class BGA(nn.Module):
@@ -37,8 +33,8 @@ class BGA(nn.Module):
         """``low``: the encoder feature; ``high``: the decoder feature at half its size. The output is as ``low``."""
         super().__init__()
         self.low_detail = depthwise_separable(low_channels, low_channels)
-        self.low_reduced = convolution(low_channels, low_channels, stride=2)
-        self.high_expanded = convolution(high_channels, low_channels)
+        self.low_reduced = conv_norm(low_channels, low_channels, stride=2)
+        self.high_expanded = conv_norm(high_channels, low_channels)
         self.high_meaning = depthwise_separable(high_channels, low_channels)
         self.fusion = nn.Sequential(
             nn.Conv2d(low_channels, low_channels, fusion_kernel_size, padding=fusion_kernel_size // 2, bias=False),

@@ -7,17 +7,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gwunet.networks.bga import resize
-from gwunet.networks.blocks import require_at_least
+from gwunet.networks.blocks import NarrowUpsampling, crop, pad_to_multiple, require_at_least, resize
 from gwunet.networks.pretrained import load_pretrained
 from gwunet.networks.registry import NETWORKS
-from gwunet.networks.resnet import ResNet
+from gwunet.networks.resnet import STRIDE, ResNet
 
-STRIDE = 32
-"""The encoder's whole reduction: frames are padded to a multiple of it and the logits cropped back."""
 CASCADES = ((1,), (3,), (1, 3), (1, 3, 5))
-"""Dilations of the 3x3 convolutions in DAC's branches, which so see 3, 7, 9 and 19 pixels. Each has its own weights:
-that is what the cost in the FGA-Net paper's Table 1 fits."""
+"""Dilations of the 3x3 convolutions in DAC's branches, which so see 3, 7, 9 and 19 pixels.
+
+Every branch computes its own convolutions, which is what the cost in the FGA-Net paper's Table 1 fits. Their weights
+are their own as well, and so are those of RMP's 1x1 convolutions; in the authors' code the branches share them.
+"""
 POOLING_SIZES = (2, 3, 5, 6)
 """Edges and strides of the poolings of RMP."""
 
@@ -59,24 +59,6 @@ class ResidualMultiPooling(nn.Module):
         return torch.cat((*pooled, features), dim=1)
 
 
-class DecoderBlock(nn.Sequential):
-    """1x1 to a quarter of the channels, transposed 3x3 of stride 2, 1x1 to ``out_channels``."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        quarter = in_channels // 4
-        super().__init__(
-            nn.Conv2d(in_channels, quarter, 1, bias=False),
-            nn.BatchNorm2d(quarter),
-            nn.ReLU(inplace=True),
-            nn.ConvTranspose2d(quarter, quarter, 3, stride=2, padding=1, output_padding=1, bias=False),
-            nn.BatchNorm2d(quarter),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(quarter, out_channels, 1, bias=False),
-            nn.BatchNorm2d(out_channels),
-            nn.ReLU(inplace=True),
-        )
-
-
 @NETWORKS.register("CENet")
 class CENet(nn.Module):
     """CE-Net for any frame size; the logits are exactly as large as the frame.
@@ -105,10 +87,10 @@ class CENet(nn.Module):
         load_pretrained(self.encoder, pretrained)
         first, second, third, fourth = self.encoder.out_channels
         self.context = nn.Sequential(DenseAtrous(fourth), ResidualMultiPooling(fourth))
-        self.decoder4 = DecoderBlock(fourth + len(POOLING_SIZES), third)
-        self.decoder3 = DecoderBlock(third, second)
-        self.decoder2 = DecoderBlock(second, first)
-        self.decoder1 = DecoderBlock(first, width)
+        self.decoder4 = NarrowUpsampling(fourth + len(POOLING_SIZES), third, 3)
+        self.decoder3 = NarrowUpsampling(third, second, 3)
+        self.decoder2 = NarrowUpsampling(second, first, 3)
+        self.decoder1 = NarrowUpsampling(first, width, 3)
         self.head = nn.Sequential(
             nn.ConvTranspose2d(width, head_channels, 4, stride=2, padding=1),
             nn.ReLU(inplace=True),
@@ -119,11 +101,8 @@ class CENet(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """``(B, C, H, W)`` to logits ``(B, 1, H, W)``."""
-        height, width = frames.shape[-2:]
-        padded = F.pad(frames, (0, -width % STRIDE, 0, -height % STRIDE))
-        first, second, third, fourth = self.encoder(padded)
+        first, second, third, fourth = self.encoder(pad_to_multiple(frames, STRIDE))
         feature = self.decoder4(self.context(fourth)) + third
         feature = self.decoder3(feature) + second
         feature = self.decoder2(feature) + first
-        logits: Tensor = self.head(self.decoder1(feature))
-        return logits[..., :height, :width]
+        return crop(self.head(self.decoder1(feature)), frames)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gwunet.networks.blocks import Convolution, require_at_least
+from gwunet.networks.blocks import ConvNormReLU, require_at_least
 from gwunet.networks.pretrained import load_pretrained
 from gwunet.networks.registry import NETWORKS
 from gwunet.networks.resnet import ResNet
@@ -22,13 +22,13 @@ RATES = (6, 12, 18)
 """Dilations of ASPP that belong to ``OUTPUT_STRIDE``."""
 
 
-def convolution(in_channels: int, out_channels: int, dilation: int = 1, *, separable: bool) -> nn.Sequential:
+def spatial_convolution(in_channels: int, out_channels: int, dilation: int = 1, *, separable: bool) -> nn.Sequential:
     """3x3 with batch norm and ReLU, or depthwise 3x3 and 1x1, each with both."""
     if not separable:
-        return Convolution(in_channels, out_channels, dilation=dilation)
+        return ConvNormReLU(in_channels, out_channels, dilation=dilation)
     return nn.Sequential(
-        Convolution(in_channels, in_channels, dilation=dilation, groups=in_channels),
-        Convolution(in_channels, out_channels, 1),
+        ConvNormReLU(in_channels, in_channels, dilation=dilation, groups=in_channels),
+        ConvNormReLU(in_channels, out_channels, 1),
     )
 
 
@@ -78,12 +78,12 @@ class ASPP(nn.Module):
         super().__init__()
         self.branches = nn.ModuleList(
             [
-                Convolution(in_channels, out_channels, 1),
-                *(convolution(in_channels, out_channels, rate, separable=separable) for rate in RATES),
+                ConvNormReLU(in_channels, out_channels, 1),
+                *(spatial_convolution(in_channels, out_channels, rate, separable=separable) for rate in RATES),
                 FrameContext(in_channels, out_channels),
             ]
         )
-        self.project = Convolution(len(self.branches) * out_channels, out_channels, 1)
+        self.project = ConvNormReLU(len(self.branches) * out_channels, out_channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """``(B, C, H, W)`` to ``(B, D, H, W)``."""
@@ -129,10 +129,10 @@ class DeepLabV3Plus(nn.Module):
         load_pretrained(self.encoder, pretrained)
         first, _, _, fourth = self.encoder.out_channels
         self.aspp = ASPP(fourth, decoder_channels, separable)
-        self.low_level = Convolution(first, low_level_channels, 1)
+        self.low_level = ConvNormReLU(first, low_level_channels, 1)
         self.decoder = nn.Sequential(
-            convolution(decoder_channels + low_level_channels, decoder_channels, separable=separable),
-            convolution(decoder_channels, decoder_channels, separable=separable),
+            spatial_convolution(decoder_channels + low_level_channels, decoder_channels, separable=separable),
+            spatial_convolution(decoder_channels, decoder_channels, separable=separable),
         )
         self.head = nn.Conv2d(decoder_channels, 1, 1)
 

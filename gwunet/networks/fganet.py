@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gwunet.networks.bga import BGA, resize
+from gwunet.networks.bga import BGA
+from gwunet.networks.blocks import resize
 from gwunet.networks.registry import NETWORKS
 from gwunet.networks.sda import SDA
 

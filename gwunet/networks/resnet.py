@@ -9,6 +9,9 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+STRIDE = 32
+"""The whole reduction: frames of a multiple of it give features that fit onto each other when doubled."""
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions, each with its dilation, and a shortcut."""

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gwunet.networks.bga import resize
-from gwunet.networks.blocks import DoubleConvolution, require_at_least, require_features
+from gwunet.networks.blocks import DoubleConvolution, require_at_least, require_features, resize
 from gwunet.networks.registry import NETWORKS
 
 

@@ -1,5 +1,6 @@
 """The compared networks: what they cost, and how their parts are put together, against plain reimplementations."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from gwunet.networks.deeplabv3plus import ASPP, enlarge
 from gwunet.networks.resnet import ResNet
 
 GIGA = 1e9
+MakeNetwork = Callable[..., nn.Module]
+AsTrained = Callable[..., nn.Module]
 
 
 def randomise(module: nn.Module) -> nn.Module:
@@ -85,41 +88,34 @@ def test_separable_convolutions_save_a_third() -> None:
 
 # Sizes and arguments --------------------------------------------------------------------------------------------
 
-SMALL_RESNET: dict[str, Any] = {"encoder": "resnet18", "width": 4}
-SMALL: dict[str, dict[str, Any]] = {
-    "UNet": {"features": (4, 6, 8)},
-    "UNetPlusPlus": {"features": (4, 6, 8)},
-    "AttentionUNet": {"features": (4, 6, 8)},
-    "CENet": SMALL_RESNET,
-    "DeepLabV3Plus": {**SMALL_RESNET, "decoder_channels": 6, "low_level_channels": 4},
-}
-compared = pytest.mark.parametrize("name", SMALL)
+COMPARED = ("AttentionUNet", "CENet", "DeepLabV3Plus", "UNet", "UNetPlusPlus")
+compared = pytest.mark.parametrize("name", COMPARED)
 
 
 @compared
-def test_the_smallest_frames(name: str) -> None:
-    network = NETWORKS.get(name)(**SMALL[name]).eval()
+def test_the_smallest_frames(name: str, make: MakeNetwork) -> None:
+    network = make(name).eval()
     with torch.inference_mode():
         for size in [(1, 1), (1, 40), (2, 3), (31, 33), (129, 47)]:
             assert network(torch.randn(1, 1, *size)).shape == (1, 1, *size)
 
 
 @compared
-def test_a_batch_of_one_patch_trains(name: str) -> None:
-    network = NETWORKS.get(name)(**SMALL[name])
+def test_a_batch_of_one_patch_trains(name: str, make: MakeNetwork) -> None:
+    network = make(name)
     network(torch.randn(1, 1, 64, 64)).square().mean().backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert all(parameter.grad.abs().max() > 0 for parameter in network.parameters())
 
 
 @compared
-def test_the_logits_stand_where_the_frame_has_its_pixels(name: str) -> None:
+def test_the_logits_stand_where_the_frame_has_its_pixels(name: str, small_arguments: dict[str, dict[str, Any]]) -> None:
     """A change of one input pixel is felt around that pixel, not beside it. Mean over random networks."""
     rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(96.0), indexing="ij")
     weight = torch.zeros(64, 96)
     for seed in range(6):
         torch.manual_seed(seed)
         frame = torch.randn(1, 1, 64, 96, requires_grad=True)
-        NETWORKS.get(name)(**SMALL[name]).eval()(frame)[0, 0, 40, 60].backward()
+        NETWORKS.get(name)(**small_arguments[name]).eval()(frame)[0, 0, 40, 60].backward()
         assert frame.grad is not None
         weight += frame.grad[0, 0].square() / frame.grad.square().sum().clamp(min=1e-30)  # a narrow one may be dead
     assert (rows * weight).sum() / weight.sum() == pytest.approx(40, abs=6)
@@ -158,6 +154,63 @@ def test_unet_has_as_many_stages_as_features() -> None:
         assert [stage.up.in_channels for stage in network.decoder] == list(features[:0:-1])
 
 
+@pytest.fixture
+def compare(as_trained: AsTrained, make: MakeNetwork, plain_layers: Callable[..., Any]) -> Callable[..., None]:
+    """A whole network against a forward pass that is written out in a test."""
+
+    def check(name: str, forward: Callable[[Any, Tensor], Tensor], size: tuple[int, int], **arguments: Any) -> None:
+        network, frames = as_trained(make(name, **arguments)), torch.randn(2, 1, *size)
+        with torch.inference_mode():
+            expected = forward(plain_layers(network), frames)
+            assert expected.std() > 0.1
+            torch.testing.assert_close(network(frames), expected, atol=1e-4, rtol=0)
+
+    return check
+
+
+def pooled_encoder(layers: Any, frames: Tensor) -> list[Tensor]:
+    """Four stages of two convolutions with poolings between them."""
+    features = [layers.double("encoder.0", frames)]
+    for depth in (1, 2, 3):
+        features.append(layers.double(f"encoder.{depth}", F.max_pool2d(features[-1], 2, ceil_mode=True)))
+    return features
+
+
+def test_unet_is_its_figure(compare: Callable[..., None]) -> None:
+    """What was doubled is joined with the encoder's feature of the same size, which stands first."""
+
+    def forward(layers: Any, frames: Tensor) -> Tensor:
+        *skips, feature = pooled_encoder(layers, frames)
+        for depth, skip in enumerate(reversed(skips)):
+            doubled = layers.transposed(f"decoder.{depth}.up", feature, stride=2)
+            doubled = doubled[..., : skip.shape[2], : skip.shape[3]]
+            feature = layers.double(f"decoder.{depth}.stage", torch.cat((skip, doubled), dim=1))
+        return layers.convolution("head", feature)
+
+    compare("UNet", forward, (45, 70))
+
+
+def test_attention_unet_is_its_figure(compare: Callable[..., None]) -> None:
+    """The skip connection is what is gated, by the feature from below, and both are joined."""
+
+    def forward(layers: Any, frames: Tensor) -> Tensor:
+        *skips, feature = pooled_encoder(layers, frames)
+        for depth, skip in enumerate(reversed(skips)):
+            name = f"decoder.{depth}"
+            doubled = feature.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : skip.shape[2], : skip.shape[3]]
+            gating = layers.normed(f"{name}.up.0", f"{name}.up.1", doubled, padding=1)
+            of_skip, of_gating = (
+                layers.norm(f"{name}.gate.{part}.1", layers.convolution(f"{name}.gate.{part}.0", each))
+                for part, each in (("of_skip", skip), ("of_gating", gating))
+            )
+            psi = layers.convolution(f"{name}.gate.psi.0", (of_skip + of_gating).clamp(min=0))
+            gated = skip * layers.norm(f"{name}.gate.psi.1", psi).sigmoid()
+            feature = layers.double(f"{name}.stage", torch.cat((gated, gating), dim=1))
+        return layers.convolution("head", feature)
+
+    compare("AttentionUNet", forward, (45, 70))
+
+
 def test_unetplusplus_is_its_equation() -> None:
     """Node X^{i,j} sees all nodes before it in its row and the upsampled one of the row below (equation 1)."""
     torch.manual_seed(0)
@@ -185,7 +238,7 @@ def test_deep_supervision_of_unetplusplus_gives_every_column_at_full_resolution(
     assert isinstance(outputs, tuple)
     assert [tuple(each.shape) for each in outputs] == [(2, 1, 21, 34)] * 3
     sum(each.square().mean() for each in outputs).backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert all(parameter.grad.abs().max() > 0 for parameter in network.parameters())
     # The first output is the last column's: it alone depends on the deepest level.
     depends = [
         torch.autograd.grad(each.sum(), network.nodes[3][0][0][0].weight, allow_unused=True)[0] is not None
@@ -283,6 +336,38 @@ def test_the_decoder_of_cenet() -> None:
     assert (network.head[0].kernel_size, network.head[0].stride) == ((4, 4), (2, 2))
 
 
+def test_cenet_is_its_figure(compare: Callable[..., None]) -> None:
+    """A padded frame, encoder, DAC, RMP, four blocks to each but the last of which an encoder feature is added."""
+
+    def context(layers: Any, features: Tensor) -> Tensor:
+        total = features
+        for branch, rates in enumerate(((1,), (3,), (1, 3), (1, 3, 5))):
+            out = features
+            for index, rate in enumerate(rates):
+                out = layers.convolution(f"context.0.cascades.{branch}.{index}", out, padding=rate, dilation=rate)
+            if branch:
+                out = layers.convolution(f"context.0.cascades.{branch}.{len(rates)}", out)
+            total = total + out.clamp(min=0)
+        pooled = [F.max_pool2d(total, edge, ceil_mode=True) for edge in (2, 3, 5, 6)]
+        single = [layers.convolution(f"context.1.pointwise.{index}", each) for index, each in enumerate(pooled)]
+        return torch.cat([*(F.interpolate(each, total.shape[2:], mode="bilinear") for each in single), total], dim=1)
+
+    def forward(layers: Any, frames: Tensor) -> Tensor:
+        height, width = frames.shape[2:]
+        padded = torch.zeros(2, 1, 64, 96)
+        padded[..., :height, :width] = frames
+        first, second, third, fourth = layers.resnet(padded)
+        feature = layers.upsampling_block("decoder4", context(layers, fourth), 1) + third
+        feature = layers.upsampling_block("decoder3", feature, 1) + second
+        feature = layers.upsampling_block("decoder2", feature, 1) + first
+        feature = layers.upsampling_block("decoder1", feature, 1)
+        feature = layers.transposed("head.0", feature, stride=2, padding=1).clamp(min=0)
+        feature = layers.convolution("head.2", feature, padding=1).clamp(min=0)
+        return layers.convolution("head.4", feature, padding=1)[..., :height, :width]
+
+    compare("CENet", forward, (45, 70))
+
+
 # DeepLabV3+ -----------------------------------------------------------------------------------------------------
 
 
@@ -332,6 +417,27 @@ def test_enlarged_features_keep_their_places() -> None:
     torch.testing.assert_close(larger[..., :13:4, ::4], features)
     torch.testing.assert_close(larger[..., 2, ::4], (features[..., 0, :] + features[..., 1, :]) / 2)
     assert torch.equal(larger[..., 13:, :], larger[..., 12:13, :].expand(-1, -1, 2, -1))
+
+
+def test_deeplabv3plus_is_its_figure(compare: Callable[..., None]) -> None:
+    """ASPP of the last feature, enlarged and joined with the narrowed first one; 65 = 4 * 16 + 1 needs no border."""
+
+    def forward(layers: Any, frames: Tensor) -> Tensor:
+        first, _, _, fourth = layers.resnet(frames, output_stride=16)
+        branches = [layers.normed("aspp.branches.0.0", "aspp.branches.0.1", fourth)]
+        for branch, rate in enumerate((6, 12, 18), start=1):
+            name = f"aspp.branches.{branch}"
+            branches.append(layers.normed(f"{name}.0", f"{name}.1", fourth, padding=rate, dilation=rate))
+        mean = fourth.mean((2, 3), keepdim=True)
+        mean = layers.normed("aspp.branches.4.pointwise", "aspp.branches.4.norm", mean)
+        branches.append(mean.expand_as(branches[0]))
+        context = layers.normed("aspp.project.0", "aspp.project.1", torch.cat(branches, dim=1))
+        context = F.interpolate(context, first.shape[2:], mode="bilinear", align_corners=True)
+        low = layers.normed("low_level.0", "low_level.1", first)
+        feature = layers.double("decoder", torch.cat((context, low), dim=1))
+        return F.interpolate(layers.convolution("head", feature), (65, 97), mode="bilinear", align_corners=True)
+
+    compare("DeepLabV3Plus", forward, (65, 97))
 
 
 @pytest.mark.parametrize("name", ["resnet34", "resnet101"])

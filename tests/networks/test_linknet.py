@@ -1,7 +1,11 @@
 """LinkNet and its ResNet encoders, which must take torchvision's weights."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
+from torch import nn
 
 from gwunet.networks.linknet import LinkNet
 from gwunet.networks.resnet import ResNet
@@ -100,3 +104,41 @@ def test_the_decoder_is_the_papers() -> None:
 def test_an_unknown_encoder_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown encoder 'resnet19', known are resnet18, resnet34, resnet50"):
         LinkNet(encoder="resnet19")
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "resnet50"])
+def test_linknet_is_its_figure(
+    encoder: str,
+    make: Callable[..., nn.Module],
+    as_trained: Callable[..., nn.Module],
+    plain_layers: Callable[..., Any],
+) -> None:
+    """A padded frame, four blocks to each but the last of which an encoder feature is added, the head, cropped."""
+    network = as_trained(make("LinkNet", encoder=encoder))
+    layers, frames = plain_layers(network), torch.randn(2, 1, 45, 70)
+    padded = torch.zeros(2, 1, 64, 96)
+    padded[..., :45, :70] = frames
+    with torch.inference_mode():
+        first, second, third, fourth = layers.resnet(padded)
+        feature = layers.upsampling_block("decoder4", fourth, 0) + third
+        feature = layers.upsampling_block("decoder3", feature, 0) + second
+        feature = layers.upsampling_block("decoder2", feature, 0) + first
+        feature = layers.upsampling_block("decoder1", feature, 0)
+        feature = layers.transposed("head.0", feature, stride=2).clamp(min=0)
+        feature = layers.convolution("head.2", feature).clamp(min=0)
+        expected = layers.convolution("head.4", feature, padding=1)[..., :45, :70]
+        assert expected.std() > 0.1
+        torch.testing.assert_close(network(frames), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"width": 3}, "width is 3, needed at least 4"),
+        ({"in_channels": 0}, "in_channels is 0, needed at least 1"),
+        ({"head_channels": 0}, "head_channels is 0, needed at least 1"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        LinkNet(encoder="resnet18", **arguments)  # type: ignore[arg-type]
