@@ -4,12 +4,11 @@ import abc
 import math
 from typing import ClassVar
 
-from torch import nn
-
 from gwunet.errors import UsageError
 from gwunet.fingerprint import Fingerprint
+from gwunet.losses import LOSSES
 from gwunet.networks import NETWORKS
-from gwunet.planners.memory import largest_batch
+from gwunet.planners.memory import GIB, StepMemory, count_step_memory
 from gwunet.plans import Augmentation, Configuration, Decision, Duration, Inference, Optimiser, Spec, Target
 
 MIN_BOTTLENECK_EDGE = 4
@@ -48,7 +47,7 @@ class Planner(abc.ABC):
         decisions: list[Decision] = []
         stride = self.stride(target)
         patch = self._patch_size(fingerprint, target, stride, decisions)
-        patch, batch = self._fit(patch, stride, target, decisions)
+        patch, batch, memory = self._fit(fingerprint, patch, stride, target, decisions)
         network = self.network(patch, target)
         loss, weights = self.loss(fingerprint, patch, target, decisions)
         decisions.append(Decision(what="network", value=_describe(network), reason=self.network_reason(target)))
@@ -66,7 +65,7 @@ class Planner(abc.ABC):
             augmentation=self.augmentation(target, decisions),
             optimiser=self.optimiser(target, decisions),
             duration=self._duration(target, decisions),
-            inference=self._inference(fingerprint, patch, target, decisions),
+            inference=self._inference(fingerprint, patch, target, memory, decisions),
             decisions=tuple(decisions),
         )
 
@@ -129,20 +128,25 @@ class Planner(abc.ABC):
         return wanted[0], wanted[1]
 
     def _fit(
-        self, patch: tuple[int, int], stride: int, target: Target, decisions: list[Decision]
-    ) -> tuple[tuple[int, int], int]:
+        self,
+        fingerprint: Fingerprint,
+        patch: tuple[int, int],
+        stride: int,
+        target: Target,
+        decisions: list[Decision],
+    ) -> tuple[tuple[int, int], int, StepMemory]:
         """Shrink the patch until a training step fits the memory, then fill the memory with patches."""
         smallest_batch = 2  # batch norm needs more than one patch
-        while (fitting := largest_batch(self._meta_network(patch, target), patch, target.memory_gb)) < smallest_batch:
-            longest = max(patch)
-            if longest <= SMALLEST_PATCH_EDGE:
+        memory = self._step_memory(fingerprint, patch, target)
+        while memory.largest_batch(target.memory_gb) < smallest_batch:
+            if max(patch) <= SMALLEST_PATCH_EDGE:
                 raise UsageError(
                     f"{target.memory_gb} GiB do not hold a training step of {self.configuration_name} even with "
                     f"patches of {patch[0]} x {patch[1]}; give more with --memory_gb or plan another configuration"
                 )
-            less = max(1, round(SHRINK_SHARE * longest / stride)) * stride  # counting costs half a second each time
-            rows, columns = (max(SMALLEST_PATCH_EDGE, edge - less) if edge == longest else edge for edge in patch)
-            patch = (rows, columns)
+            # Activations grow with the area, so counting again after every cut is not needed.
+            share = (target.memory_gb * GIB - memory.fixed) / (smallest_batch * memory.per_patch)
+            patch = _shrink(patch, stride, share * patch[0] * patch[1])
             decisions.append(
                 Decision(
                     what="patch size",
@@ -150,23 +154,30 @@ class Planner(abc.ABC):
                     reason=f"shrunk: two larger patches do not fit a training step into {target.memory_gb:g} GiB",
                 )
             )
+            memory = self._step_memory(fingerprint, patch, target)
         wanted = self.max_batch if target.device == "cuda" else self.cpu_batch
+        fitting = memory.largest_batch(target.memory_gb)
         batch = min(wanted, fitting)
         decisions.append(
             Decision(
                 what="batch size",
                 value=str(batch),
-                reason=f"{fitting} patches fit {target.memory_gb:g} GiB (counted activations); at most {wanted} wanted",
+                reason=f"at most {wanted} wanted, {fitting} would fit {target.memory_gb:g} GiB; a training step takes "
+                f"{memory.bytes_of(batch) / GIB:.2g} GiB by count",
             )
         )
-        return patch, batch
+        return patch, batch, memory
 
-    def _meta_network(self, patch: tuple[int, int], target: Target) -> nn.Module:
-        import torch
-
-        spec = self.network(patch, target)
-        with torch.device("meta"):
-            return NETWORKS.get(spec.name)(**spec.arguments)
+    def _step_memory(self, fingerprint: Fingerprint, patch: tuple[int, int], target: Target) -> StepMemory:
+        network = self.network(patch, target)
+        loss, weights = self.loss(fingerprint, patch, target, [])
+        return count_step_memory(
+            lambda: NETWORKS.get(network.name)(**network.arguments),
+            LOSSES.get(loss.name)(**loss.arguments),
+            weights,
+            patch,
+            target.device,
+        )
 
     def _oversampling(self, fingerprint: Fingerprint, patch: tuple[int, int], decisions: list[Decision]) -> float:
         area = fingerprint.field_height.median * fingerprint.field_width.median
@@ -183,12 +194,18 @@ class Planner(abc.ABC):
         return share
 
     def _inference(
-        self, fingerprint: Fingerprint, patch: tuple[int, int], target: Target, decisions: list[Decision]
+        self,
+        fingerprint: Fingerprint,
+        patch: tuple[int, int],
+        target: Target,
+        memory: StepMemory,
+        decisions: list[Decision],
     ) -> Inference:
         field = (fingerprint.field_height.maximum, fingerprint.field_width.maximum)
         whole = (max(patch[0], math.ceil(field[0])), max(patch[1], math.ceil(field[1])))
-        # A forward pass keeps less than the step of training counted here, so this errs on the safe side.
-        fits = largest_batch(self._meta_network(patch, target), whole, target.memory_gb) >= 1
+        # Activations grow with the area, and a forward pass keeps less than the step that was counted.
+        patches = whole[0] * whole[1] / (patch[0] * patch[1])
+        fits = memory.bytes_of(patches) <= target.memory_gb * GIB
         tile = whole if fits else patch
         reason = (
             "the largest exposed field: one forward pass for a frame, tiles only for larger ones"
@@ -234,6 +251,17 @@ def adamw_with_cosine(learning_rate: float) -> Optimiser:
         warmup_share=0.05,
         gradient_clip=5.0,
     )
+
+
+def _shrink(patch: tuple[int, int], stride: int, area: float) -> tuple[int, int]:
+    """Cut the longer edge, at least once, until the patch has at most ``area`` pixels or is the smallest there is."""
+    while True:
+        longest = max(patch)
+        less = max(1, round(SHRINK_SHARE * longest / stride)) * stride
+        rows, columns = (max(SMALLEST_PATCH_EDGE, edge - less) if edge == longest else edge for edge in patch)
+        patch = (rows, columns)
+        if rows * columns <= area or max(patch) <= SMALLEST_PATCH_EDGE:
+            return patch
 
 
 def _round_up(edge: float, multiple: int) -> int:

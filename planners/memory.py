@@ -1,40 +1,102 @@
 """How much memory a training step takes, counted without running it."""
 
+import dataclasses
+import functools
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
-BYTES_PER_PARAMETER = 16
-"""Weights, gradients and two moments in float32."""
-WORKSPACE_SHARE = 1.25
-"""On top of what is counted: buffers of the convolutions and the allocator's rounding."""
+from gwunet.losses import DeepSupervision
+
 GIB = 1024**3
+BYTES_OF_PARAMETER = 12
+"""A weight and its two moments in float32. Gradients come and go with the backward pass, as activations do."""
+SHARE_ABOVE_TENSORS = {"cpu": 1.35, "cuda": 1.2}
+"""Memory taken over the bytes of tensors: buffers inside convolutions and gaps between freed blocks. The first is
+measured (``benchmarks/step_memory.py``), the second is not."""
+BYTES_OF_PROCESS = {"cpu": 20 << 20, "cuda": 0}
+"""Whatever the network, on top: thread pools, code loaded late."""
+COUNTED_BATCH = 2
+"""The least that batch norm takes on a bottleneck of one pixel."""
 
 
-def saved_bytes_per_patch(network: nn.Module, patch_size: tuple[int, int], channels: int = 1) -> int:
-    """Bytes that autograd keeps for the backward pass of one patch, in float32.
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class StepMemory:
+    """Bytes of a training step as a straight line over the number of patches."""
 
-    The network runs on the meta device, where tensors have shapes but no memory, so any size can be counted. Under
-    mixed precision it is an upper bound.
+    fixed: float
+    """Of weights and moments, and of the process itself."""
+    per_patch: float
+
+    def bytes_of(self, batch_size: float) -> float:
+        """Bytes of a step with so many patches."""
+        return self.fixed + self.per_patch * batch_size
+
+    def largest_batch(self, memory_gb: float) -> int:
+        """How many patches fit into ``memory_gb`` GiB; 0 where not even one does."""
+        return max(0, int((memory_gb * GIB - self.fixed) // max(1.0, self.per_patch)))
+
+
+def count_step_memory(
+    build: Callable[[], nn.Module],
+    loss: nn.Module,
+    weights: Sequence[float],
+    patch_size: tuple[int, int],
+    device: Literal["cpu", "cuda"],
+) -> StepMemory:
+    """Count the memory of a training step in float32: forward pass, loss on every output, backward pass, optimiser.
+
+    The step runs on the meta device, where tensors have shapes but no memory, so any size can be counted. Every tensor
+    is followed from its making to its end, those of the backward pass too; the peak of their sum counts. Under mixed
+    precision it is an upper bound.
+
+    Args:
+        build: makes the network.
+        loss: of one output.
+        weights: of deep supervision.
+        patch_size: rows and columns.
+        device: whose overheads to add.
     """
-    seen: dict[int, int] = {}
-    kept: list[Tensor] = []  # so that no storage's address is used twice
+    with torch.device("meta"), _LivingBytes() as living:
+        network = build().train()
+        frames = torch.empty(COUNTED_BATCH, 1, *patch_size)
+        target = torch.empty(COUNTED_BATCH, 1, *patch_size, dtype=torch.uint8)
+        DeepSupervision(loss, weights)(network(frames), target).backward()
+    parameters = [parameter.numel() * parameter.element_size() for parameter in network.parameters()]
+    kept = sum(parameters) * BYTES_OF_PARAMETER / 4
+    share = SHARE_ABOVE_TENSORS[device]
+    return StepMemory(
+        fixed=share * kept + BYTES_OF_PROCESS[device],
+        per_patch=share * (living.peak - sum(parameters)) / COUNTED_BATCH,
+    )
 
-    def count(tensor: Tensor) -> Tensor:
+
+class _LivingBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds up the bytes of all storages that are alive."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = 0
+        self._now = 0
+        self._sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return tree_map_only(Tensor, self._meet, func(*args, **(kwargs or {})))
+
+    def _meet(self, tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        seen[storage._cdata] = storage.nbytes()
-        kept.append(tensor)
+        key = storage._cdata
+        if key not in self._sizes:
+            self._sizes[key] = storage.nbytes()
+            self._now += storage.nbytes()
+            self.peak = max(self.peak, self._now)
+            weakref.finalize(storage, functools.partial(self._leave, key))
         return tensor
 
-    network = network.to("meta").train()
-    frames = torch.empty(2, channels, *patch_size, device="meta")
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        network(frames)
-    parameters = sum(p.numel() * p.element_size() for p in network.parameters())
-    return max(0, sum(seen.values()) - parameters) // 2
-
-
-def largest_batch(network: nn.Module, patch_size: tuple[int, int], memory_gb: float) -> int:
-    """How many patches fit a training step into ``memory_gb`` GiB; 0 where not even one does."""
-    parameters = sum(p.numel() for p in network.parameters())
-    left = memory_gb * GIB / WORKSPACE_SHARE - parameters * BYTES_PER_PARAMETER
-    return max(0, int(left // max(1, saved_bytes_per_patch(network, patch_size))))
+    def _leave(self, key: int) -> None:
+        self._now -= self._sizes.pop(key)
