@@ -72,10 +72,10 @@ def test_the_installed_command_measures_what_is_planned(workspace: Path) -> None
     assert forward["frame_ms"] * forward["frames_per_second"] == pytest.approx(1000)
     with Image.open(workspace / "out" / "benchmark.png") as picture:
         assert picture.size == (1080, 720)
-    # At least the weights; torch and the process that started this one hold hundreds of MiB, which do not count.
+    # The weights, their folded copy and buffers of the convolutions; the hundreds of MiB of torch do not count.
     weights_mib = 4 * fganet["cost"]["parameters"] / (1 << 20)
     if sys.platform == "linux":
-        assert weights_mib <= forward["peak_memory_mib"] <= weights_mib + 100
+        assert weights_mib <= forward["peak_memory_mib"] <= 10 * weights_mib
 
 
 def test_counting_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
