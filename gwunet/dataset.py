@@ -3,10 +3,12 @@
 import dataclasses
 import difflib
 import functools
+import hashlib
 import logging
+import math
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from gwunet.errors import DatasetError
 from gwunet.grouping import Origin, declared_origins, guessed_origins, matched_origins
 from gwunet.io import frames
+from gwunet.io.spacing import Plane
 from gwunet.jsonio import from_json, parse_json
 
 IGNORE = 2
@@ -45,6 +48,30 @@ class Case:
     """Position in the sequence."""
     site: str | None = None
     """Hospital or device."""
+    pixel_spacing_mm: tuple[float, float] | None = None
+    """Distance of neighbouring rows, and of neighbouring columns."""
+    spacing_plane: Plane | None = None
+    """Where these millimetres are: in the detector's plane the patient is magnified."""
+    frame_time_ms: float | None = None
+    """From one frame of the sequence to the next."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _DeclaredCase(Origin):
+    """One entry of ``cases``: where the frame comes from, and how it was taken where that is known."""
+
+    pixel_spacing_mm: tuple[float, float] | None = None
+    spacing_plane: Plane | None = None
+    frame_time_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        spacing, time_ms = self.pixel_spacing_mm, self.frame_time_ms
+        if spacing is not None and not all(0 < edge < math.inf for edge in spacing):
+            raise ValueError(f"pixel_spacing_mm is {list(spacing)}, it must be two numbers above 0, rows first")
+        if (spacing is None) != (self.spacing_plane is None):
+            raise ValueError('pixel_spacing_mm and spacing_plane ("patient" or "detector") must be given together')
+        if time_ms is not None and not 0 < time_ms < math.inf:
+            raise ValueError(f"frame_time_ms is {time_ms}, it must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +81,7 @@ class _Declared:
     labels: dict[str, int | tuple[int, ...]] = field(default_factory=lambda: {"background": 0, "wire": 1})
     wire_labels: tuple[str, ...] | None = None
     channel_names: dict[str, str] = field(default_factory=lambda: {"0": "X-ray"})
-    cases: dict[str, Origin] | None = None
+    cases: dict[str, _DeclaredCase] | None = None
     grouping: str | None = None
 
 
@@ -99,7 +126,9 @@ class Dataset:
         problems: list[str] = []
         training, test = _pair_files(folder, problems)
         origins, origin_problems = _find_origins(declared, tuple(training), tuple(test), where)
-        build = functools.partial(_build_case, origins=origins, sequences=_unique_sequences(origins))
+        build = functools.partial(
+            _build_case, origins=origins, sequences=_unique_sequences(origins), declared=declared.cases or {}
+        )
         _log_endings(folder, training)
         return cls(
             name=folder.name,
@@ -129,6 +158,20 @@ class Dataset:
             f"{self.folder}: found no case {name!r}; wanted one of its {len(self._cases)}"
             + (f": did you mean {close[0]!r}?" if close else ": check the name")
         )
+
+    def digest(self, cases: Iterable[Case]) -> str:
+        """A hash that changes with what is known of ``cases``: their groups, and their files' names, sizes and times.
+
+        What was made from them is up to date while it stays the same. File contents are not read: that would take as
+        long as making most things anew.
+        """
+        known: list[Any] = [self.name, sorted(self.mask_meaning.items())]
+        for case in cases:
+            known += [dataclasses.replace(case, image=Path(), mask=None)]
+            for path in (case.image, case.mask):
+                state = None if path is None else path.stat()
+                known += [path and state and (str(path.relative_to(self.folder)), state.st_size, state.st_mtime_ns)]
+        return hashlib.sha256(repr(known).encode()).hexdigest()
 
     def read_frame(self, case: Case) -> NDArray[Any]:
         """The frame of a case: (H, W) uint8 or uint16; raises ``FrameError``."""
@@ -304,9 +347,15 @@ def _unique_sequences(origins: Mapping[str, Origin]) -> dict[str, str]:
 
 
 def _build_case(
-    name: str, image: Path, mask: Path | None, origins: Mapping[str, Origin], sequences: Mapping[str, str]
+    name: str,
+    image: Path,
+    mask: Path | None,
+    origins: Mapping[str, Origin],
+    sequences: Mapping[str, str],
+    declared: Mapping[str, _DeclaredCase],
 ) -> Case:
     origin = origins[name]
+    taken = declared.get(name, _DeclaredCase())
     return Case(
         name=name,
         image=image,
@@ -315,6 +364,9 @@ def _build_case(
         sequence=sequences[name],
         frame=origin.frame,
         site=origin.site,
+        pixel_spacing_mm=taken.pixel_spacing_mm,
+        spacing_plane=taken.spacing_plane,
+        frame_time_ms=taken.frame_time_ms,
     )
 
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from gwunet.dataset import Case, Dataset
 from gwunet.errors import DatasetError
 from gwunet.exposed_field import Border, BorderSample, Box, border_sample, bounding_box, estimate_border, exposed_field
+from gwunet.io.spacing import Plane
 from gwunet.progress import Progress, no_progress
 
 FRAMES_PER_PROCESS = 50
 """A further process pays only with so many frames: starting one costs about a second."""
+MEASURING = 1
+"""Raised when the same frames are measured to other numbers, so that earlier fingerprints are no longer up to date."""
 BORDER_SAMPLE_PX = 2000
 """Border pixels kept of a frame for estimating the level."""
 
@@ -109,8 +112,19 @@ class Fingerprint:
     wire_pixels: dict[str, int]
     """Of each case, inside its exposed field; folds are balanced by it."""
     pixel_spacing_mm: tuple[float, float] | None = None
-    """Row and column spacing where the files carry it; picture files carry none."""
+    """Medians of row and column spacing over the frames that have one; None where none has. Spacings in the detector's
+    plane count only where there are none at the patient."""
+    spacing_plane: Plane | None = None
+    """Where these millimetres are."""
+    frames_with_spacing: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Frames with a known spacing per plane."""
     frame_rate_hz: float | None = None
+    """Of the median time between frames."""
+    frames_with_rate: int = 0
+    sites: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Frames per site, of those whose site is declared."""
+    source: str | None = None
+    """What it was measured from (``source_of``); None in files of 0.1."""
 
 
 def extract_fingerprint(dataset: Dataset, processes: int = 1, progress: Progress = no_progress) -> Fingerprint:
@@ -128,12 +142,13 @@ def extract_fingerprint(dataset: Dataset, processes: int = 1, progress: Progress
     cases = dataset.training
     if not cases:
         raise DatasetError(f"{dataset.folder}: there are no training frames to measure")
+    source = source_of(dataset)  # before reading: what changes meanwhile is measured again the next time
     with _workers(dataset, processes, len(cases)) as run:
         samples = list(progress(run(_border_sample, cases), len(cases), "borders"))
         borders = _estimate_borders(samples)
         jobs = [(case, borders) for case in cases]
         measured = list(progress(run(_measure, jobs), len(cases), "fingerprint"))
-    return summarise_measurements(dataset, borders, measured)
+    return dataclasses.replace(summarise_measurements(dataset, borders, measured), source=source)
 
 
 Run = Callable[[Callable[[Dataset, Any], Any], Sequence[Any]], Iterator[Any]]
@@ -236,12 +251,14 @@ def summarise_measurements(
     with_wire = [frame for frame in frames if frame.wire_pixels]
     patients = {case.patient for case in dataset.training}
     declared = None not in patients
+    spacing, plane = _median_spacing(dataset.training)
+    times_ms = [case.frame_time_ms for case in dataset.training if case.frame_time_ms is not None]
     sequence_of_patient = {(case.patient, case.sequence) for case in dataset.training}
     return Fingerprint(
         schema_version=1,
         dataset=dataset.name,
         n_frames=len(frames),
-        dtypes=dict(sorted(Counter(frame.dtype for frame in frames).items())),
+        dtypes=_counts(frame.dtype for frame in frames),
         borders=borders,
         frames_with_border=sum(frame.field_share < 1 for frame in frames),
         height=Spread.of([frame.height for frame in frames]),
@@ -270,7 +287,32 @@ def summarise_measurements(
         ),
         duplicates=_duplicates(frames),
         wire_pixels={frame.case: frame.wire_pixels for frame in frames},
+        pixel_spacing_mm=spacing,
+        spacing_plane=plane,
+        frames_with_spacing=_counts(case.spacing_plane for case in dataset.training),
+        frame_rate_hz=round(1000 / float(np.median(times_ms)), 3) if times_ms else None,
+        frames_with_rate=len(times_ms),
+        sites=_counts(case.site for case in dataset.training),
     )
+
+
+def source_of(dataset: Dataset) -> str:
+    """The ``source`` of a fingerprint of this dataset that need not be measured again."""
+    return f"{MEASURING}-{dataset.digest(dataset.training)}"
+
+
+def _counts(values: Iterable[str | None]) -> dict[str, int]:
+    return dict(sorted(Counter(value for value in values if value is not None).items()))
+
+
+def _median_spacing(cases: Sequence[Case]) -> tuple[tuple[float, float] | None, Plane | None]:
+    planes: tuple[Plane, ...] = ("patient", "detector")
+    for plane in planes:
+        known = [case.pixel_spacing_mm for case in cases if case.spacing_plane == plane and case.pixel_spacing_mm]
+        if known:
+            row_mm, column_mm = (round(float(value), 6) for value in np.median(np.asarray(known), axis=0))
+            return (row_mm, column_mm), plane
+    return None, None
 
 
 def _medians(rows: Sequence[tuple[float, ...]]) -> tuple[float, float, float, float, float]:

@@ -1,16 +1,17 @@
 """From a raw dataset to fingerprint, plans, folds and preprocessed frames."""
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, TypeVar
 
-from gwunet.data.store import write_store
+from gwunet.data.store import discard_store, is_up_to_date, write_store
 from gwunet.dataset import Dataset
 from gwunet.device import available_memory_gb, resolve_device
-from gwunet.errors import NotPreparedError, UsageError
-from gwunet.fingerprint import Fingerprint, extract_fingerprint
-from gwunet.integrity import verify_dataset
+from gwunet.errors import NotPreparedError, SchemaError, UsageError
+from gwunet.fingerprint import Fingerprint, extract_fingerprint, source_of
+from gwunet.integrity import IntegrityReport, verify_dataset
 from gwunet.jsonio import read_json, write_json
 from gwunet.plans import Configuration, Plans, Preprocessing, Target
 from gwunet.progress import Progress, no_progress
@@ -33,7 +34,7 @@ class DatasetPlanner(Protocol):
         ...
 
 
-PLANNERS: Registry[type[DatasetPlanner]] = Registry("planner", home="gwunet.planners")
+PLANNERS: Registry[type[DatasetPlanner]] = Registry("planner", home="gwunet.planners", base="Planner")
 
 
 def target_machine(device: str = "auto", memory_gb: float | None = None) -> Target:
@@ -67,7 +68,7 @@ def planners_for(configurations: Sequence[str] | None, planner: str | None) -> l
         UsageError: a configuration or planner is unknown.
     """
     if planner is not None:
-        return [PLANNERS.get(planner)()]
+        return [PLANNERS.find(planner)()]
     by_configuration = {made.configuration_name: made for made in map(PLANNERS.get, PLANNERS.names())}
     wanted = configurations or sorted(name for name, made in by_configuration.items() if made.by_default)
     unknown = [name for name in wanted if name not in by_configuration]
@@ -101,17 +102,19 @@ def plan_dataset(
 ) -> Plans:
     """Verify a raw dataset, measure it, divide it into folds and decide how to train on it.
 
-    Writes ``fingerprint.json``, ``splits.json`` (unless there is one) and ``plans.json``. Configurations planned
-    before and not planned now are kept if the frames are still the same.
+    Writes ``integrity.json``, ``fingerprint.json``, ``splits.json`` (unless there is one) and ``plans.json``. A sound
+    dataset whose files have not changed since is neither verified nor measured again. Configurations planned before
+    and not planned now are kept if the frames are still the same.
 
     Args:
         dataset: id or folder name.
         workspace: a workspace or its folder; None looks for it as ``Workspace.find``.
         configurations: names; None plans every network.
-        planner: a registered planner in place of the configurations' own.
+        planner: a planner in place of the configurations' own: a registered name, or ``module:Class`` (the module is
+            imported).
         target: the machine to train on; None is this one.
         processes: for measuring.
-        clean: forget earlier fingerprint, folds and plans.
+        clean: verify and measure again, and forget earlier folds and plans.
         progress: see ``gwunet.progress.Progress``.
 
     Raises:
@@ -122,15 +125,12 @@ def plan_dataset(
     planners = planners_for(configurations, planner)
     target = target or target_machine()
     raw = Dataset.open(workspace.raw_dataset(dataset))
-    report = verify_dataset(raw, threads=processes)
-    report.raise_if_broken()
-    for warning in report.warnings:
-        logger.warning("%s", warning)
     folder = workspace.preprocessed_dataset(raw.name)
+    _verify(folder / "integrity.json", raw, processes, progress, clean)
     if clean:
-        for name in ("fingerprint.json", "splits.json", "plans.json"):
+        for name in ("splits.json", "plans.json"):
             (folder / name).unlink(missing_ok=True)
-    fingerprint = extract_fingerprint(raw, processes, progress)
+    fingerprint = _measure(folder / "fingerprint.json", raw, processes, progress, clean)
     plans = Plans(
         schema_version=1,
         dataset=raw.name,
@@ -139,7 +139,6 @@ def plan_dataset(
     )
     plans = _keep_earlier(folder / "plans.json", plans)
     _write_splits(folder / "splits.json", raw, fingerprint)
-    write_json(folder / "fingerprint.json", fingerprint)
     write_json(folder / "plans.json", plans)
     return plans
 
@@ -149,9 +148,17 @@ def preprocess_dataset(
     *,
     workspace: Workspace | str | Path | None = None,
     threads: int = 1,
+    clean: bool = False,
     progress: Progress = no_progress,
 ) -> None:
-    """Write the preprocessed frames of a planned dataset.
+    """Write the preprocessed frames of a planned dataset, unless they stand there up to date.
+
+    Args:
+        dataset: id or folder name.
+        workspace: a workspace or its folder; None looks for it as ``Workspace.find``.
+        threads: how many frames are prepared at a time.
+        clean: write them anew in any case.
+        progress: see ``gwunet.progress.Progress``.
 
     Raises:
         NotPreparedError: the dataset has not been planned.
@@ -160,11 +167,56 @@ def preprocess_dataset(
     workspace = _as_workspace(workspace)
     raw = Dataset.open(workspace.raw_dataset(dataset))
     plans = read_plans(workspace, raw.name)
-    write_store(workspace.preprocessed_dataset(raw.name), raw, plans.preprocessing, threads, progress)
+    folder = workspace.preprocessed_dataset(raw.name)
+    if clean:
+        discard_store(folder)
+    if is_up_to_date(folder, raw, plans.preprocessing):
+        logger.info("%s: the preprocessed frames are up to date and kept (--clean makes them anew)", folder)
+        return
+    write_store(folder, raw, plans.preprocessing, threads, progress)
 
 
 def _as_workspace(workspace: Workspace | str | Path | None) -> Workspace:
     return workspace if isinstance(workspace, Workspace) else Workspace.find(workspace)
+
+
+def _verify(path: Path, raw: Dataset, threads: int, progress: Progress, clean: bool) -> None:
+    """Verify a dataset, or say again what was found in the same files before."""
+    source = raw.digest((*raw.training, *raw.test))
+    earlier = None if clean else _read_if_current(IntegrityReport, path, source)
+    if earlier is not None and not raw.problems:
+        logger.info("%s: nothing has changed since; not verified again (--clean does)", path)
+        report = earlier
+    else:
+        report = verify_dataset(raw, threads, progress)
+    for warning in report.warnings:
+        logger.warning("%s", warning)
+    report.raise_if_broken()
+    if report is not earlier:
+        write_json(path, dataclasses.replace(report, source=source))
+
+
+def _measure(path: Path, raw: Dataset, processes: int, progress: Progress, clean: bool) -> Fingerprint:
+    """The fingerprint of a dataset, measured or as it was measured of the same files before."""
+    earlier = None if clean else _read_if_current(Fingerprint, path, source_of(raw))
+    if earlier is not None:
+        logger.info("%s: up to date and kept (--clean measures again)", path)
+        return earlier
+    fingerprint = extract_fingerprint(raw, processes, progress)
+    write_json(path, fingerprint)
+    return fingerprint
+
+
+Found = TypeVar("Found", IntegrityReport, Fingerprint)
+
+
+def _read_if_current(cls: type[Found], path: Path, source: str) -> Found | None:
+    """What an earlier command found, if it still holds; of another version or damaged, it does not."""
+    try:
+        found = read_json(cls, path)
+    except SchemaError:
+        return None
+    return found if found.source == source else None
 
 
 def _keep_earlier(path: Path, plans: Plans) -> Plans:

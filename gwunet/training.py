@@ -11,7 +11,7 @@ from gwunet.errors import NotPreparedError, UsageError
 from gwunet.jsonio import write_json
 from gwunet.planning import read_plans
 from gwunet.plans import Configuration, Preprocessing
-from gwunet.registry import Registry
+from gwunet.registry import Registry, class_name
 from gwunet.splits import Fold, Splits, load_splits
 from gwunet.workspace import Workspace
 
@@ -77,7 +77,7 @@ class TrainerClass(Protocol):
         ...
 
 
-TRAINERS: Registry[TrainerClass] = Registry("trainer", home="gwunet.trainers")
+TRAINERS: Registry[TrainerClass] = Registry("trainer", home="gwunet.trainers", base="Trainer")
 
 
 def results_folder(workspace: Workspace, dataset: str, configuration: str, trainer: str) -> Path:
@@ -105,7 +105,7 @@ def train(
         dataset: id or folder name.
         fold: number of the fold, or ``"all"`` to train on every frame.
         configuration: a planned configuration.
-        trainer: a registered trainer; None takes the plan's.
+        trainer: a registered trainer, or ``module:Class``; None takes the plan's.
         workspace: a workspace or its folder; None looks for it as ``Workspace.find``.
         options: choices of this run.
         resume: go on from ``checkpoint_latest.pt`` where there is one.
@@ -127,8 +127,9 @@ def train(
     name = workspace.dataset_name(dataset)
     plans = read_plans(workspace, name)
     planned = plans.configuration(configuration)
-    trainer = trainer or planned.trainer
-    trainer_class = TRAINERS.get(trainer)
+    # A name in plans.json leads to what is registered; module:Class counts where a person or program gives it.
+    trainer_class = TRAINERS.get(planned.trainer) if trainer is None else TRAINERS.find(trainer)
+    trainer = class_name(trainer or planned.trainer)
     raw = Dataset.open(workspace.raw_dataset(name))
     prepared = workspace.preprocessed_dataset(name)
     splits = _read_splits(prepared / "splits.json", raw, allow_leaking_splits)

@@ -20,7 +20,7 @@ FLOORS = (
     {"jsonio", "registry", "progress"},
     {"workspace", "io", "grouping"},
     {"dataset", "synthetic"},
-    {"integrity", "splits", "exposed_field"},
+    {"integrity", "splits", "exposed_field", "convert"},
     {"fingerprint", "plans"},
     {"preprocessing"},
     {"checkpoint", "device", "data", "networks", "losses", "localization"},
@@ -41,6 +41,7 @@ HEAVY = (
     "PIL",
     "batchgenerators",
     "acvl_utils",
+    "av",
     "tqdm",
 )
 

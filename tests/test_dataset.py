@@ -2,9 +2,10 @@
 
 import json
 import logging
+import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -205,6 +206,27 @@ class TestOrigins:
         assert found == [("P1", "run", 3, "north"), ("P1", "P1", None, None), (None, "other", None, None)]
         assert dataset.grouping_is_declared
 
+    def test_how_a_frame_was_taken(self, tmp_path: Path) -> None:
+        known = {"patient": "P1", "pixel_spacing_mm": [0.2, 0.25], "spacing_plane": "detector", "frame_time_ms": 33}
+        dataset = Dataset.open(make_dataset(tmp_path, ["a.png", "b.png"], cases={"a": known, "b": {"patient": "P2"}}))
+        found = [(case.pixel_spacing_mm, case.spacing_plane, case.frame_time_ms) for case in dataset.training]
+        assert found == [((0.2, 0.25), "detector", 33.0), (None, None, None)]
+
+    @pytest.mark.parametrize(
+        ("wrong", "reason"),
+        [
+            ({"pixel_spacing_mm": [0.2, 0.2]}, "must be given together"),
+            ({"spacing_plane": "patient"}, "must be given together"),
+            ({"pixel_spacing_mm": [0.2, 0.0], "spacing_plane": "patient"}, r"pixel_spacing_mm is \[0.2, 0.0\]"),
+            ({"pixel_spacing_mm": [0.2], "spacing_plane": "patient"}, "pixel_spacing_mm: expected array of 2"),
+            ({"pixel_spacing_mm": [0.2, 0.2], "spacing_plane": "table"}, "spacing_plane: expected one of 'patient'"),
+            ({"frame_time_ms": -1}, "frame_time_ms is -1.0, it must be above 0"),
+        ],
+    )
+    def test_an_impossible_spacing_or_time_is_refused(self, tmp_path: Path, wrong: dict[str, Any], reason: str) -> None:
+        with pytest.raises(SchemaError, match=rf"dataset\.json: cases\.a.*{reason}"):
+            Dataset.open(make_dataset(tmp_path, ["a.png"], cases={"a": {"patient": "P1", **wrong}}))
+
     def test_a_partial_or_empty_declaration_is_a_problem(self, tmp_path: Path) -> None:
         dataset = Dataset.open(make_dataset(tmp_path, ["a.png", "b.png"], cases={"a": {"frame": 1}}))
         missing, empty = dataset.problems
@@ -266,3 +288,48 @@ class TestOrigins:
         (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         assert "the folds leak" in warning
         assert '"grouping"' in warning
+
+
+class TestDigest:
+    """What was made from a dataset is up to date exactly while its digest stays the same."""
+
+    CASES: ClassVar = {"a": {"patient": "P1"}, "b": {"patient": "P2"}}
+
+    def digest(self, folder: Path) -> str:
+        dataset = Dataset.open(folder)
+        return dataset.digest(dataset.training)
+
+    def test_it_stays_the_same_wherever_the_dataset_is_opened_from(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        make_dataset(tmp_path / "set", ["a.png", "b.png"], cases=self.CASES)
+        before = self.digest(tmp_path / "set")
+        monkeypatch.chdir(tmp_path)
+        assert self.digest(Path("set")) == before
+        (tmp_path / "set").rename(tmp_path / "elsewhere").joinpath("note.txt").write_text("mine")
+        (tmp_path / "elsewhere").rename(tmp_path / "set")
+        assert self.digest(tmp_path / "set") == before
+
+    @pytest.mark.parametrize("part", ["imagesTr", "labelsTr"])
+    def test_it_changes_with_a_file(self, tmp_path: Path, part: str) -> None:
+        make_dataset(tmp_path, ["a.png", "b.png"], cases=self.CASES)
+        path = tmp_path / part / "b.png"
+        seen = {self.digest(tmp_path)}
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
+        seen.add(self.digest(tmp_path))
+        state = path.stat()
+        path.write_bytes(path.read_bytes() + b"\0")
+        os.utime(path, ns=(0, state.st_mtime_ns))
+        seen.add(self.digest(tmp_path))
+        assert len(seen) == 3
+
+    def test_it_changes_with_what_is_declared(self, tmp_path: Path) -> None:
+        make_dataset(tmp_path, ["a.png", "b.png"])
+        seen = set()
+        changed = {"a": {"patient": "P1", "site": "north"}, "b": {"patient": "P2"}}
+        for cases in (self.CASES, changed):
+            for value in (1, 3):
+                labels = {"background": 0, "wire": value}
+                (tmp_path / "dataset.json").write_text(json.dumps({"cases": cases, "labels": labels}))
+                seen.add(self.digest(tmp_path))
+        assert len(seen) == 4

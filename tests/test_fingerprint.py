@@ -1,7 +1,10 @@
 """Wires are measured against lines drawn by hand; a dataset's counts against arithmetic."""
 
+import dataclasses
 import math
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +13,8 @@ from gwunet import fingerprint
 from gwunet.dataset import Dataset
 from gwunet.errors import DatasetError
 from gwunet.exposed_field import Border
-from gwunet.fingerprint import Spread, extract_fingerprint, measure_wire
+from gwunet.fingerprint import Fingerprint, Spread, extract_fingerprint, measure_wire, source_of
+from gwunet.jsonio import read_json, write_json
 
 
 @pytest.mark.parametrize("width_px", range(1, 8))
@@ -124,3 +128,74 @@ def test_the_result_is_the_same_for_any_number_of_processes(dataset: Dataset, mo
 def test_no_frames_are_an_error(make_raw_dataset: Callable[..., Dataset]) -> None:
     with pytest.raises(DatasetError, match="no training frames to measure"):
         extract_fingerprint(make_raw_dataset({}))
+
+
+def with_cases(dataset: Dataset, **known: list[Any]) -> Dataset:
+    """The dataset with values for its cases in order."""
+    names = list(known)
+    rows = [dict(zip(names, values, strict=True)) for values in zip(*known.values(), strict=True)]
+    cases = tuple(dataclasses.replace(case, **row) for case, row in zip(dataset.training, rows, strict=True))
+    return dataclasses.replace(dataset, training=cases)
+
+
+def test_nothing_is_known_of_spacing_rate_and_sites_of_plain_pictures(dataset: Dataset) -> None:
+    found = extract_fingerprint(dataset)
+    assert (found.pixel_spacing_mm, found.spacing_plane, found.frame_rate_hz) == (None, None, None)
+    assert (found.frames_with_spacing, found.frames_with_rate, found.sites) == ({}, 0, {})
+
+
+def test_spacings_at_the_patient_go_before_those_at_the_detector(dataset: Dataset) -> None:
+    spacings = [(0.2, 0.25), (0.3, 0.35), (0.1, 0.15), (9.0, 9.0), (9.0, 9.0), None]
+    planes = ["patient", "patient", "patient", "detector", "detector", None]
+    found = extract_fingerprint(with_cases(dataset, pixel_spacing_mm=spacings, spacing_plane=planes))
+    assert (found.pixel_spacing_mm, found.spacing_plane) == ((0.2, 0.25), "patient")
+    assert found.frames_with_spacing == {"detector": 2, "patient": 3}
+    planes = ["detector" if plane else None for plane in planes]
+    found = extract_fingerprint(with_cases(dataset, pixel_spacing_mm=spacings, spacing_plane=planes))
+    assert (found.pixel_spacing_mm, found.spacing_plane) == ((0.3, 0.35), "detector")
+
+
+def test_frame_rate_and_sites(dataset: Dataset) -> None:
+    times, sites = [125.0, 125.0, 40.0, None, 125.0, None], ["north", "south", "north", None, "north", None]
+    found = extract_fingerprint(with_cases(dataset, frame_time_ms=times, site=sites))
+    assert (found.frame_rate_hz, found.frames_with_rate) == (8, 4)
+    assert found.sites == {"north": 3, "south": 1}
+
+
+FINGERPRINT_0_1 = """{
+  "schema_version": 1, "dataset": "Dataset900_Simulated", "n_frames": 2, "dtypes": {"uint8": 2},
+  "borders": {"uint8": {"level": 15.0, "threshold": 20.0, "spread": 2.0}}, "frames_with_border": 2,
+  "height": {"median": 64.0, "p05": 64.0, "p95": 64.0, "minimum": 64.0, "maximum": 64.0},
+  "width": {"median": 80.0, "p05": 80.0, "p95": 80.0, "minimum": 80.0, "maximum": 80.0},
+  "field_height": {"median": 44.0, "p05": 44.0, "p95": 44.0, "minimum": 44.0, "maximum": 44.0},
+  "field_width": {"median": 60.0, "p05": 60.0, "p95": 60.0, "minimum": 60.0, "maximum": 60.0},
+  "field_share": {"median": 0.5, "p05": 0.5, "p95": 0.5, "minimum": 0.5, "maximum": 0.5},
+  "intensity": [100.0, 103.0, 129.0, 156.0, 159.0],
+  "mean": {"median": 129.5, "p05": 129.5, "p95": 129.5, "minimum": 129.5, "maximum": 129.5},
+  "std": {"median": 17.0, "p05": 17.0, "p95": 17.0, "minimum": 17.0, "maximum": 17.0},
+  "wire_share": 0.04, "background_to_wire": 24.0, "wire_width_px": [3.0, 3.0],
+  "centreline_px": {"median": 38.0, "p05": 38.0, "p95": 38.0, "minimum": 38.0, "maximum": 38.0},
+  "components": {"median": 1.0, "p05": 1.0, "p95": 1.0, "minimum": 1.0, "maximum": 1.0},
+  "endpoints": {"median": 2.0, "p05": 2.0, "p95": 2.0, "minimum": 2.0, "maximum": 2.0},
+  "frames_without_wire": 0,
+  "frames_per_sequence": {"median": 1.0, "p05": 1.0, "p95": 1.0, "minimum": 1.0, "maximum": 1.0},
+  "n_sequences": 2, "n_patients": null, "sequences_per_patient": null, "duplicates": [],
+  "wire_pixels": {"a": 120, "b": 120}, "pixel_spacing_mm": null, "frame_rate_hz": null
+}"""
+"""As gwunet 0.1 wrote it."""
+
+
+def test_a_fingerprint_of_0_1_is_read_and_counts_as_not_up_to_date(tmp_path: Path, dataset: Dataset) -> None:
+    (tmp_path / "fingerprint.json").write_text(FINGERPRINT_0_1)
+    found = read_json(Fingerprint, tmp_path / "fingerprint.json")
+    assert (found.n_frames, found.wire_pixels, found.frames_with_spacing) == (2, {"a": 120, "b": 120}, {})
+    assert found.source is None
+
+
+def test_a_fingerprint_survives_its_file_and_names_its_source(tmp_path: Path, dataset: Dataset) -> None:
+    spacings, planes = [(0.2, 0.25)] * 6, ["patient"] * 6
+    taken = with_cases(dataset, pixel_spacing_mm=spacings, spacing_plane=planes)
+    found = extract_fingerprint(taken)
+    write_json(tmp_path / "fingerprint.json", found)
+    assert read_json(Fingerprint, tmp_path / "fingerprint.json") == found
+    assert found.source == source_of(taken) != source_of(dataset)

@@ -1,7 +1,9 @@
 """One look at a dataset finds everything that is wrong with it."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from PIL import Image
 
 from gwunet.dataset import Dataset
 from gwunet.errors import DatasetError
-from gwunet.integrity import IntegrityReport, verify_dataset
+from gwunet.integrity import IntegrityReport, may_be_thicker, thickness_px, verify_dataset
 
 RNG = np.random.default_rng(0)
 WIRE = np.eye(16, dtype=np.uint8) * np.uint8(255)
@@ -31,11 +33,16 @@ def verify(folder: Path, threads: int = 1) -> IntegrityReport:
 
 
 def test_a_good_dataset_has_nothing_to_report(folder: Path) -> None:
-    calls = []
-    report = verify_dataset(Dataset.open(folder), progress=lambda: calls.append(1))
+    seen: list[tuple[int, str]] = []
+
+    def progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+        seen.append((total, label))
+        return items
+
+    report = verify_dataset(Dataset.open(folder), progress=progress)
     assert (report.errors, report.warnings) == ((), ())
     report.raise_if_broken()
-    assert len(calls) == 6
+    assert seen == [(6, "verify")]
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -85,11 +92,28 @@ def test_what_is_suspicious_but_allowed_is_a_warning(folder: Path) -> None:
     assert "s3_01.png" in duplicate
 
 
-def test_copies_inside_a_sequence_leak_nothing(folder: Path) -> None:
-    (folder / "imagesTr" / "s3_01.png").write_bytes((folder / "imagesTr" / "s2_01.png").read_bytes())
-    cases = {f"s{k}_01": {"sequence": "one" if k in (2, 3) else f"s{k}"} for k in range(6)}
+def test_copies_inside_a_sequence_are_no_leak_and_one_warning(folder: Path) -> None:
+    for copy in (3, 4):
+        (folder / "imagesTr" / f"s{copy}_01.png").write_bytes((folder / "imagesTr" / "s2_01.png").read_bytes())
+    (folder / "imagesTr" / "s1_01.png").write_bytes((folder / "imagesTr" / "s0_01.png").read_bytes())
+    cases = {f"s{k}_01": {"sequence": "one" if k in (2, 3, 4) else "two"} for k in range(6)}
     (folder / "dataset.json").write_text(json.dumps({"cases": cases}))
-    assert verify(folder).warnings == ()
+    (warning,) = verify(folder).warnings
+    assert "found 3 copies of other frames in the same sequence" in warning
+    assert "s0_01.png = s1_01.png" in warning
+    assert "s2_01.png = s3_01.png, s4_01.png" in warning
+    assert "leak" not in warning
+
+
+def test_a_frame_in_two_groups_is_a_leak_also_where_it_is_copied_in_one_of_them(folder: Path) -> None:
+    for copy in (3, 4):
+        (folder / "imagesTr" / f"s{copy}_01.png").write_bytes((folder / "imagesTr" / "s2_01.png").read_bytes())
+    cases = {f"s{k}_01": {"patient": "P1" if k in (2, 3) else f"P2{k}"} for k in range(6)}
+    (folder / "dataset.json").write_text(json.dumps({"cases": cases}))
+    (warning,) = verify(folder).warnings
+    assert "(a leak)" in warning
+    for copy in (2, 3, 4):
+        assert f"s{copy}_01.png" in warning
 
 
 def test_a_training_frame_among_the_test_frames_is_warned_of(folder: Path) -> None:
@@ -97,3 +121,55 @@ def test_a_training_frame_among_the_test_frames_is_warned_of(folder: Path) -> No
     (folder / "imagesTs" / "t0_01.png").write_bytes((folder / "imagesTr" / "s2_01.png").read_bytes())
     (warning,) = verify(folder).warnings
     assert "imagesTs/t0_01.png" in warning
+
+
+def disc(size: int, diameter: float) -> np.ndarray:
+    rows, columns = np.indices((size, size)) - size // 2
+    return rows**2 + columns**2 <= (diameter / 2) ** 2
+
+
+@pytest.mark.parametrize(("size", "width", "warned"), [(400, 17, False), (400, 25, True), (100, 9, False)])
+def test_a_mask_far_thicker_than_a_wire_is_warned_of(folder: Path, size: int, width: int, warned: bool) -> None:
+    """5 % of 400 px are 20 px; 9 of 100 px are more than 5 % and still a wire."""
+    mask = np.zeros((size, size), np.uint8)
+    mask[40 : 40 + width, 10:90] = 255
+    Image.fromarray(mask).save(folder / "labelsTr" / "s0_01.png")
+    Image.fromarray(RNG.integers(0, 256, (size, size), dtype=np.uint8)).save(folder / "imagesTr" / "s0_01.png")
+    report = verify(folder)
+    assert report.errors == ()
+    assert [f"s0_01.png: found wire up to {width} px thick" in warning for warning in report.warnings] == [
+        True
+    ] * warned
+
+
+@pytest.mark.parametrize("width", [1, 3, 9, 25])
+def test_the_thickness_of_bars_and_discs(width: int) -> None:
+    bar = np.zeros((60, 90), bool)
+    bar[: 2 * (width // 2) + 1, 5:80] = True  # along the frame's edge
+    assert thickness_px(bar) == width
+    assert thickness_px(disc(61, width)) == pytest.approx(width, abs=1)
+
+
+@pytest.mark.parametrize("limit", [3.0, 12.0, 20.0])
+def test_what_is_thought_thin_without_measuring_is_thin(limit: float) -> None:
+    """Blobs of all sizes in all places: a mask over the limit is never passed over."""
+    rng = np.random.default_rng(3)
+    missed = spared = 0
+    for _ in range(150):
+        mask = np.zeros((96, 96), bool)
+        row, column = rng.integers(20, 76, 2)
+        rows, columns = np.indices(mask.shape)
+        mask[(rows - row) ** 2 + (columns - column) ** 2 <= rng.uniform(0.2, 1.5) * (limit / 2 + 1) ** 2] = True
+        if not may_be_thicker(mask, limit):
+            spared += 1
+            missed += thickness_px(mask) > limit
+    assert missed == 0
+    assert spared > 3
+
+
+def test_errors_and_warnings_of_one_case_come_together(folder: Path) -> None:
+    (folder / "imagesTr" / "s0_01.png").write_bytes(b"no picture")
+    Image.fromarray(np.zeros((16, 16), np.uint8)).save(folder / "labelsTr" / "s0_01.png")
+    report = verify(folder)
+    assert ["imagesTr/s0_01.png" in error for error in report.errors] == [True]
+    assert ["labelsTr/s0_01.png: found no wire" in warning for warning in report.warnings] == [True]

@@ -24,11 +24,16 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME",
         help="configurations; without it every network (ablations only when named)",
     )
-    parser.add_argument("-pl", dest="planner", metavar="PLANNER", help="a planner in place of the configuration's own")
+    parser.add_argument(
+        "-pl",
+        dest="planner",
+        metavar="PLANNER",
+        help="a planner in place of the configuration's own: its name, or module:Class for one of yours",
+    )
     parser.add_argument("--target_device", default="auto", help="auto (this machine), cpu or cuda")
     parser.add_argument("--memory_gb", type=float, metavar="GIB", help="of a training step; without it this machine's")
     parser.add_argument("-np", dest="processes", type=int, metavar="N", help="processes; without it one for each core")
-    parser.add_argument("--clean", action="store_true", help="forget earlier fingerprint, folds and plans")
+    parser.add_argument("--clean", action="store_true", help="make everything anew, folds and plans too")
     parser.add_argument("--no_preprocess", action="store_true", help="stop after planning")
     add_workspace_flag(parser)
     return run(_command, parser, argv)
@@ -58,7 +63,7 @@ def _command(arguments: argparse.Namespace) -> int:
         )
         print_plans(plans)
         if not arguments.no_preprocess:
-            preprocess_dataset(dataset, workspace=workspace, threads=processes, progress=bar)
+            preprocess_dataset(dataset, workspace=workspace, threads=processes, clean=arguments.clean, progress=bar)
             print(f"{plans.dataset}: preprocessed; next: gw_train {plans.dataset} 0")
     return 0
 

@@ -14,7 +14,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-o", dest="output", type=Path, required=True, metavar="OUT", help="folder for the masks")
     parser.add_argument("-d", dest="dataset", required=True, metavar="DATASET", help="the model's: id or folder name")
     parser.add_argument("-c", dest="configuration", default="fganet", metavar="NAME", help="trained configuration")
-    parser.add_argument("-tr", dest="trainer", metavar="TRAINER", help="needed where several trainers were used")
+    parser.add_argument(
+        "-tr",
+        dest="trainer",
+        metavar="TRAINER",
+        help="where several were used; or module:Class",
+    )
     parser.add_argument("-f", dest="folds", nargs="+", metavar="FOLD", help="folds to average; without it every one")
     parser.add_argument("-chk", dest="checkpoint", choices=("final", "best"), default="final", help="which weights")
     parser.add_argument("--batch_size", type=int, metavar="N", help="tiles in one forward pass; without it the plan's")
@@ -33,13 +38,17 @@ def _command(arguments: argparse.Namespace) -> int:
     from gwunet.device import keep_freed_memory
     from gwunet.inference import Predictor, predict_folder
     from gwunet.inference.folder import find_frames
+    from gwunet.registry import class_name
+    from gwunet.training import TRAINERS
 
     keep_freed_memory()
+    if arguments.trainer is not None and ":" in arguments.trainer:
+        TRAINERS.find(arguments.trainer)  # its module may register the network that the checkpoint names
     find_frames(arguments.source)  # complains before the model is loaded
     predictor = Predictor.from_results(
         arguments.dataset,
         configuration=arguments.configuration,
-        trainer=arguments.trainer,
+        trainer=arguments.trainer and class_name(arguments.trainer),
         folds=arguments.folds,
         checkpoint=arguments.checkpoint,
         workspace=arguments.workspace,

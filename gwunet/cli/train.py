@@ -12,7 +12,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("dataset", metavar="DATASET", help="id or folder name")
     parser.add_argument("folds", metavar="FOLD", nargs="+", help="0 to 4, several of them, or all")
     parser.add_argument("-c", dest="configuration", default="fganet", metavar="NAME", help="a planned configuration")
-    parser.add_argument("-tr", dest="trainer", metavar="TRAINER", help="a trainer in place of the plan's")
+    parser.add_argument(
+        "-tr", dest="trainer", metavar="TRAINER", help="in place of the plan's: a name, or module:Class"
+    )
     parser.add_argument("--continue", dest="resume", action="store_true", help="go on from the latest checkpoint")
     parser.add_argument("--overwrite", action="store_true", help="train anew where a fold has been trained")
     parser.add_argument("--val", dest="validate_only", action="store_true", help="only validate the final checkpoint")

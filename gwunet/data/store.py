@@ -6,21 +6,24 @@ normalised when it is read, and the operating system decides what stays in memor
 version is written anew, not converted.
 """
 
-import contextlib
 import dataclasses
-from collections.abc import Iterator
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.data.centreline import tubed_skeleton
+from gwunet.data.unfinished import UnfinishedStore, discard_unfinished
 from gwunet.dataset import CENTRELINE, IGNORE, Case, Dataset
-from gwunet.errors import NotPreparedError
+from gwunet.errors import NotPreparedError, SchemaError
 from gwunet.exposed_field import Box
-from gwunet.jsonio import read_json, replacing, write_json
+from gwunet.jsonio import from_json, read_json, to_json, write_json
 from gwunet.plans import Preprocessing
 from gwunet.preprocessing import CroppedFrame, crop_frame, normalise
 from gwunet.progress import Progress, no_progress
@@ -31,6 +34,10 @@ WIRE_BIT, IGNORE_BIT, FIELD_BIT, SKELETON_BIT = 1, 2, 4, 8
 """Bits of a byte in labels.bin."""
 CHUNK = 64
 """Frames in memory at a time while a store is written."""
+PREPARING = 1
+"""Raised when the same frames are preprocessed to something else, so that earlier stores are no longer up to date."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +65,8 @@ class Index:
     n_pixels: int
     preprocessing: Preprocessing
     entries: tuple[Entry, ...]
+    source: str | None = None
+    """What the store was made from (``source_of``); None in stores of before."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -149,6 +158,26 @@ class PreprocessedStore:
         return pixels[entry.offset : stop].reshape(entry.height, entry.width)
 
 
+def source_of(dataset: Dataset, preprocessing: Preprocessing) -> str:
+    """The ``source`` of a store that these frames and this preprocessing would make again."""
+    parts = [SCHEMA_VERSION, PREPARING, to_json(preprocessing), dataset.digest(dataset.training)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def is_up_to_date(folder: Path, dataset: Dataset, preprocessing: Preprocessing) -> bool:
+    """Whether ``folder`` holds the store that ``write_store`` would write."""
+    try:
+        return PreprocessedStore(folder).index.source == source_of(dataset, preprocessing)
+    except (NotPreparedError, SchemaError):
+        return False
+
+
+def discard_store(folder: Path) -> None:
+    """Forget a store, whole or half written: its index goes, so that the next one is written anew."""
+    (folder / "store.json").unlink(missing_ok=True)
+    discard_unfinished(folder)
+
+
 def write_store(
     folder: Path,
     dataset: Dataset,
@@ -158,34 +187,41 @@ def write_store(
 ) -> None:
     """Preprocess every training frame of a dataset into ``folder``.
 
-    The index is written last and the others are renamed into place, so a store is whole or not there.
+    Goes on where a command stopped that was killed while it wrote the same. The index is written last and the others
+    are renamed into place, so a store is whole or not there.
 
     Raises:
         FrameError: a frame or mask cannot be read.
+        OutputError: another command is writing there.
     """
-    (folder / "store.json").unlink(missing_ok=True)
     dtype = np.dtype(np.uint16 if "uint16" in preprocessing.borders else np.uint8)
-    entries: list[Entry] = []
-    with contextlib.ExitStack() as stack:
-        frames = stack.enter_context(stack.enter_context(replacing(folder / "frames.bin")).open("wb"))
-        labels = stack.enter_context(stack.enter_context(replacing(folder / "labels.bin")).open("wb"))
-        crops = _crops(dataset, preprocessing, threads)
-        offset = 0
-        for case, crop, bits in progress(crops, len(dataset.training), "preprocess"):
-            entries.append(_append(case, crop, bits, dtype, offset, frames, labels))
-            offset += crop.pixels.size
-    index = Index(
-        schema_version=SCHEMA_VERSION,
-        dtype="uint16" if dtype == np.uint16 else "uint8",
-        n_pixels=offset,
-        preprocessing=preprocessing,
-        entries=tuple(entries),
-    )
-    write_json(folder / "store.json", index)
+    source = source_of(dataset, preprocessing)
+    with UnfinishedStore(folder, source) as unfinished:
+        (folder / "store.json").unlink(missing_ok=True)
+        done = len(unfinished.entries)
+        if done:
+            logger.info("%s: going on after %d of %d frames", folder, done, len(dataset.training))
+        cases = dataset.training[done:]
+        for case, crop, bits in progress(_crops(dataset, cases, preprocessing, threads), len(cases), "preprocess"):
+            last = unfinished.entries[-1] if unfinished.entries else {"offset": 0, "height": 0, "width": 0}
+            entry = _entry(case, crop, bits, offset=last["offset"] + last["height"] * last["width"])
+            pixels = np.ascontiguousarray(crop.pixels, dtype=dtype)
+            unfinished.append(pixels.tobytes(), bits.tobytes(), to_json(entry))
+        entries = tuple(from_json(Entry, entry, str(folder)) for entry in unfinished.entries)
+        unfinished.finish()
+        index = Index(
+            schema_version=SCHEMA_VERSION,
+            dtype="uint16" if dtype == np.uint16 else "uint8",
+            n_pixels=sum(entry.height * entry.width for entry in entries),
+            preprocessing=preprocessing,
+            entries=entries,
+            source=source,
+        )
+        write_json(folder / "store.json", index)
 
 
 def _crops(
-    dataset: Dataset, preprocessing: Preprocessing, threads: int
+    dataset: Dataset, cases: Sequence[Case], preprocessing: Preprocessing, threads: int
 ) -> Iterator[tuple[Case, CroppedFrame, NDArray[np.uint8]]]:
     """Each case with its crop and the crop's bits."""
 
@@ -194,8 +230,8 @@ def _crops(
         return case, crop, _label_bits(crop, dataset.read_mask(case)[crop.box.slices])
 
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(dataset.training), CHUNK):
-            yield from pool.map(prepare, dataset.training[start : start + CHUNK])
+        for start in range(0, len(cases), CHUNK):
+            yield from pool.map(prepare, cases[start : start + CHUNK])
 
 
 def _label_bits(crop: CroppedFrame, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -206,17 +242,7 @@ def _label_bits(crop: CroppedFrame, mask: NDArray[np.uint8]) -> NDArray[np.uint8
     return whole
 
 
-def _append(
-    case: Case,
-    crop: CroppedFrame,
-    bits: NDArray[np.uint8],
-    dtype: np.dtype[np.generic],
-    offset: int,
-    frames: BinaryIO,
-    labels: BinaryIO,
-) -> Entry:
-    frames.write(np.ascontiguousarray(crop.pixels, dtype=dtype).tobytes())
-    labels.write(bits.tobytes())
+def _entry(case: Case, crop: CroppedFrame, bits: NDArray[np.uint8], offset: int) -> Entry:
     return Entry(
         case=case.name,
         offset=offset,

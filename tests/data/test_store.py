@@ -1,15 +1,20 @@
 """What goes into the store comes out of it."""
 
-from collections.abc import Callable
+import dataclasses
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from gwunet.data.store import PreprocessedStore, write_store
+from gwunet.data.store import PreprocessedStore, discard_store, is_up_to_date, write_store
 from gwunet.dataset import CENTRELINE, IGNORE, Dataset
-from gwunet.errors import NotPreparedError, SchemaError
-from gwunet.exposed_field import Border
+from gwunet.errors import NotPreparedError, OutputError, SchemaError
+from gwunet.exposed_field import NO_BORDER, Border
 from gwunet.plans import Preprocessing
 
 LABELS = {"background": 0, "wire": 1, "ignore": 2}
@@ -97,6 +102,122 @@ def test_the_skeleton_of_the_exposed_wire_is_marked(make_raw_dataset: Callable[.
     np.testing.assert_array_equal(target[:, 10:30], expected)
     assert (target[20:29, 40:50] == IGNORE).all()
     assert set(np.unique(target[20:29, :40])) == {1, CENTRELINE}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the library handles it."""
+
+
+def killed_after(count: int) -> Callable[[Iterable[Any], int, str], Iterator[Any]]:
+    """A progress bar at which the process ends."""
+
+    def progress(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
+        for index, item in enumerate(items):
+            if index == count:
+                raise Killed
+            yield item
+
+    return progress
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+class TestUpToDate:
+    @pytest.fixture
+    def dataset(self, make_raw_dataset: Callable[..., Dataset]) -> Dataset:
+        return make_raw_dataset({f"case{seed}": make_pair(seed, 1)[:2] for seed in range(5)}, labels=LABELS)
+
+    def test_while_neither_frames_nor_preprocessing_change(self, dataset: Dataset, tmp_path: Path) -> None:
+        folder = tmp_path / "store"
+        assert not is_up_to_date(folder, dataset, plan(1))
+        write_store(folder, dataset, plan(1))
+        assert is_up_to_date(folder, dataset, plan(1))
+        other = Preprocessing(borders={"uint8": Border(level=15.0, threshold=21.0, spread=2.0)})
+        assert not is_up_to_date(folder, dataset, other)
+        fewer = dataclasses.replace(dataset, training=dataset.training[:-1])
+        assert not is_up_to_date(folder, fewer, plan(1))
+        Image.fromarray(make_pair(9, 1)[0]).save(dataset.folder / "imagesTr" / "case3.png")
+        assert not is_up_to_date(folder, dataset, plan(1))
+
+    def test_not_when_its_files_are_incomplete_or_of_before(self, dataset: Dataset, tmp_path: Path) -> None:
+        folder = tmp_path / "store"
+        write_store(folder, dataset, plan(1))
+        index = json.loads((folder / "store.json").read_text())
+        (folder / "store.json").write_text(json.dumps({key: index[key] for key in index if key != "source"}))
+        assert PreprocessedStore(folder).cases == tuple(f"case{seed}" for seed in range(5))
+        assert not is_up_to_date(folder, dataset, plan(1))
+        write_store(folder, dataset, plan(1))
+        assert is_up_to_date(folder, dataset, plan(1))
+        (folder / "labels.bin").write_bytes(b"short")
+        assert not is_up_to_date(folder, dataset, plan(1))
+        discard_store(folder)
+        assert not (folder / "store.json").exists()
+
+
+class TestInterruption:
+    @pytest.fixture
+    def dataset(self, make_raw_dataset: Callable[..., Dataset]) -> Dataset:
+        return make_raw_dataset({f"case{seed}": make_pair(seed, 1)[:2] for seed in range(5)}, labels=LABELS)
+
+    def interrupted(self, dataset: Dataset, folder: Path, count: int) -> None:
+        with pytest.raises(Killed):
+            write_store(folder, dataset, plan(1), progress=killed_after(count))
+        with pytest.raises(NotPreparedError):
+            PreprocessedStore(folder)
+
+    @pytest.mark.parametrize("count", [0, 1, 4])
+    def test_a_killed_command_goes_on_to_the_same_store(
+        self, dataset: Dataset, tmp_path: Path, count: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        write_store(tmp_path / "whole", dataset, plan(1))
+        self.interrupted(dataset, tmp_path / "killed", count)
+        read: list[int] = []
+
+        def progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+            read.append(total)
+            return items
+
+        with caplog.at_level(logging.INFO):
+            write_store(tmp_path / "killed", dataset, plan(1), progress=progress)
+        assert read == [5 - count]
+        assert (f"after {count} of 5 frames" in caplog.text) == (count > 0)
+        assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+    @pytest.mark.parametrize("damage", ["frame", "label", "journal"])
+    def test_what_is_half_written_is_written_again(self, dataset: Dataset, tmp_path: Path, damage: str) -> None:
+        write_store(tmp_path / "whole", dataset, plan(1))
+        folder = tmp_path / "killed"
+        self.interrupted(dataset, folder, 3)
+        name = {"frame": "frames.bin", "label": "labels.bin", "journal": "store.jsonl"}[damage]
+        path = folder / f".partial-{name}"
+        path.write_bytes(path.read_bytes()[:-7])
+        with (folder / ".partial-labels.bin").open("ab") as file:
+            file.write(b"" if damage == "label" else b"of a frame that the journal does not know")
+        write_store(folder, dataset, plan(1))
+        assert contents(folder) == contents(tmp_path / "whole")
+
+    def test_frames_of_another_plan_or_of_changed_files_are_not_gone_on_with(
+        self, dataset: Dataset, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "killed"
+        with pytest.raises(Killed):
+            write_store(folder, dataset, Preprocessing(borders={"uint8": NO_BORDER}), progress=killed_after(3))
+        self.interrupted(dataset, folder, 2)
+        Image.fromarray(make_pair(0, 1)[0][::-1].copy()).save(dataset.folder / "imagesTr" / "case0.png")
+        write_store(folder, dataset, plan(1))
+        write_store(tmp_path / "whole", dataset, plan(1))
+        assert contents(folder) == contents(tmp_path / "whole")
+
+    def test_a_second_command_at_the_same_time_is_refused(self, dataset: Dataset, tmp_path: Path) -> None:
+        def progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+            with pytest.raises(OutputError, match="found another command preprocessing into it"):
+                write_store(tmp_path / "store", dataset, plan(1))
+            return items
+
+        write_store(tmp_path / "store", dataset, plan(1), progress=progress)
+        assert is_up_to_date(tmp_path / "store", dataset, plan(1))
 
 
 STORE_1 = """{

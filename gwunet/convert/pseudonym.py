@@ -1,0 +1,68 @@
+"""Names for patients and series that lead back to nobody without the workspace's key."""
+
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gwunet.errors import OutputError
+
+KEY_NAME = "grouping.key"
+_KEY_BYTES = 32
+_DIGITS = 12
+"""Hexadecimal digits of a name: 48 bits, so that a million patients share none but by a chance of 1 in 500."""
+_OWNER_ONLY = 0o600
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonyms:
+    """Names made with one key: equal for equal identities, in every conversion into the workspace.
+
+    A plain hash would not do: patient numbers are few enough to try them all.
+    """
+
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def of_workspace(cls, folder: Path) -> "Pseudonyms":
+        """With the key in ``folder``, made at random the first time; only its owner can read the file.
+
+        Raises:
+            OutputError: the key cannot be made or read, or is damaged.
+        """
+        path = folder / KEY_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _make_once(path)
+            key = path.read_bytes()
+            if path.stat().st_mode & 0o077:
+                path.chmod(_OWNER_ONLY)
+                logger.warning("%s: others could read the key of the patients' names; now only its owner can", path)
+        except OSError as problem:
+            raise OutputError(f"{path}: cannot be made or read ({problem}): check permissions") from problem
+        if len(key) != _KEY_BYTES:
+            raise OutputError(
+                f"{path}: found {len(key)} bytes; wanted the {_KEY_BYTES} of a key: restore the file, or remove it and "
+                "convert every dataset of the workspace again"
+            )
+        return cls(key)
+
+    def name(self, *identity: str) -> str:
+        """A name for an identity made of several parts, such as ``("patient", issuer, number)``."""
+        # With lengths before the parts, ("ab", "c") and ("a", "bc") differ.
+        message = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in identity)
+        return hmac.new(self.key, message, hashlib.sha256).hexdigest()[:_DIGITS]
+
+
+def _make_once(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _OWNER_ONLY)
+    except FileExistsError:
+        return
+    with os.fdopen(handle, "wb") as file:
+        file.write(secrets.token_bytes(_KEY_BYTES))

@@ -1,0 +1,222 @@
+"""DICOM into a dataset: who is who stays hidden, copies count once, rates are kept. Files written by SimpleITK."""
+
+import hashlib
+import hmac
+import json
+import logging
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK
+from numpy.typing import NDArray
+
+from gwunet.convert.dicom import convert_dicom
+from gwunet.convert.pseudonym import Pseudonyms
+from gwunet.convert.rate import RateSelection
+from gwunet.convert.writer import Conversion, DatasetWriter
+from gwunet.dataset import Dataset
+from gwunet.errors import DatasetError, OutputError, UsageError
+
+RUN = np.random.default_rng(0).integers(0, 1024, (12, 16, 24), dtype=np.uint16)
+KEY = bytes(range(32))
+TAGS = {
+    "modality": "0008|0060",
+    "sop": "0008|0018",
+    "name": "0010|0010",
+    "patient": "0010|0020",
+    "frame_time": "0018|1063",
+    "study": "0020|000d",
+    "series": "0020|000e",
+    "number": "0020|0013",
+    "burned_in": "0028|0301",
+    "calibration": "0028|0a02",
+}
+
+
+def save(path: Path, frames: NDArray[Any] = RUN, **tags: str) -> None:
+    """A file with the tags of ``TAGS``; XA of one patient by default."""
+    image = SimpleITK.GetImageFromArray(frames)
+    default = {"modality": "XA", "patient": "MUELLER1950", "name": "Mueller^Eva", "study": "1.2.3", "series": "1.2.4"}
+    for key, value in (default | {"burned_in": "NO", "sop": f"1.2.5.{zlib.crc32(str(path).encode())}"} | tags).items():
+        image.SetMetaData(TAGS[key], value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = SimpleITK.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetFileName(str(path))
+    writer.KeepOriginalImageUIDOn()
+    writer.Execute(image)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "hospital").mkdir()
+    return tmp_path / "hospital"
+
+
+def convert(source: Path, key: bytes = KEY, **options: Any) -> tuple[Dataset, Conversion]:
+    folder = source.parent / "raw" / f"Dataset{len(list(source.parent.glob('raw/*'))):03d}_Made"
+    with DatasetWriter(folder) as writer:
+        convert_dicom(source, writer, pseudonyms=Pseudonyms(key), **options)
+        conversion = writer.finish()
+    return Dataset.open(folder), conversion
+
+
+def test_runs_in_nested_folders_become_test_cases(source: Path) -> None:
+    save(source / "eva" / "monday" / "run2.dcm", RUN[5:7], number="2", frame_time="40")
+    save(source / "eva" / "monday" / "run1.dcm", RUN[:5], number="1", frame_time="40")
+    save(source / "otto" / "spot", RUN[7:8], patient="SCHMIDT", series="1.2.9")
+    dataset, conversion = convert(source)
+    assert conversion.skipped == ()
+    assert dataset.training == ()
+    source_of = {case: source for source, case in conversion.written}
+    first = [case for case in dataset.test if "/eva/" in source_of[case.name]]
+    assert len({case.patient for case in first}) == len({case.sequence for case in first}) == 1
+    assert len({case.patient for case in dataset.test}) == 2
+    in_time = sorted(first, key=lambda case: case.frame or 0)
+    assert [case.frame for case in in_time] == list(range(7))
+    np.testing.assert_array_equal(np.stack([dataset.read_frame(case) for case in in_time]), RUN[:7])
+    times = {entry.get("frame_time_ms") for entry in dataset.description["cases"].values()}
+    assert times == {40.0, None}
+
+
+def test_no_identity_is_carried_over(source: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    save(source / "mueller_eva.dcm", RUN[:2], sop="1.2.777")
+    dataset, _ = convert(source)
+    texts = [str(path.relative_to(dataset.folder)) for path in dataset.folder.rglob("*")] + [caplog.text]
+    texts.append((dataset.folder / "dataset.json").read_text())
+    for secret in ("mueller", "1950", "1.2.3", "1.2.4", "1.2.777", KEY.hex()):
+        assert not [text for text in texts if secret in text.lower()]
+    plain = hashlib.sha256(b"MUELLER1950").hexdigest()[:12]
+    assert plain not in "".join(texts)
+
+
+def test_names_are_keyed_hashes(source: Path) -> None:
+    save(source / "a.dcm", RUN[:1])
+    first, again, other = (convert(source, key)[0].test[0] for key in (KEY, KEY, bytes(32)))
+    assert first.name == again.name
+    assert first.patient != other.patient
+    message = b"".join(len(part).to_bytes(4, "big") + part for part in (b"patient", b"", b"MUELLER1950"))
+    assert first.patient == "p" + hmac.digest(KEY, message, "sha256").hex()[:12]
+    assert Pseudonyms(KEY).name("ab", "c") != Pseudonyms(KEY).name("a", "bc")
+
+
+def test_files_without_patient_stay_together_by_study(source: Path) -> None:
+    for index, study in enumerate(("1.2.3", "1.2.3", "1.2.8")):
+        save(source / f"{index}.dcm", RUN[:1], patient="", study=study, series=f"1.2.4.{index}")
+    dataset, _ = convert(source)
+    assert len({case.patient for case in dataset.test}) == 2
+    assert len({case.sequence for case in dataset.test}) == 3
+
+
+def test_copies_count_once_and_are_listed(source: Path) -> None:
+    save(source / "a.dcm", RUN[:2], sop="1.2.5")
+    save(source / "deep" / "copy.dcm", RUN[:2], sop="1.2.5")
+    dataset, conversion = convert(source)
+    assert len(dataset.test) == 2
+    ((skipped, reason),) = conversion.skipped
+    assert skipped == str(source / "deep" / "copy.dcm")
+    assert "the same SOP instance with the same pixels as" in reason
+    assert str(source / "a.dcm") in reason
+    assert not conversion.failed
+
+
+@pytest.mark.parametrize("other", [RUN[1:3], RUN[:1]])
+def test_one_instance_with_different_pixels_is_an_error_naming_both(source: Path, other: NDArray[Any]) -> None:
+    save(source / "a.dcm", RUN[:2], sop="1.2.5")
+    save(source / "b.dcm", other, sop="1.2.5")
+    with pytest.raises(DatasetError, match=r"b\.dcm: found the SOP instance of .*a\.dcm with different pixels"):
+        convert(source)
+    assert list(source.parent.glob("raw/*")) == []
+
+
+def test_what_is_no_xray_run_is_skipped_by_name(source: Path) -> None:
+    save(source / "good.dcm", RUN[:1])
+    save(source / "rf.dcm", RUN[:1], modality="RF")
+    save(source / "ct.dcm", RUN[:1], modality="CT")
+    (source / "report.txt").write_text("nothing to see")
+    (source / ".hidden").write_text("nothing to see")
+    _, conversion = convert(source)
+    assert len(conversion.written) == 2
+    assert not conversion.failed
+    assert {Path(path).name: reason for path, reason in conversion.skipped} == {
+        "ct.dcm": "modality CT, not XA or RF",
+        "report.txt": "no DICOM file",
+    }
+    whole = (source / "good.dcm").read_bytes()
+    (source / "cut.dcm").write_bytes(whole[:-100])
+    _, conversion = convert(source)
+    assert conversion.failed
+    assert "a damaged DICOM file" in dict(conversion.skipped)[str(source / "cut.dcm")]
+
+
+@pytest.mark.parametrize(
+    ("burned_in", "warned"), [("YES", "YES in 1 files (.*text.dcm)"), ("", "absent in 1"), ("NO", "")]
+)
+def test_text_in_the_pixels_is_warned_of(
+    source: Path, caplog: pytest.LogCaptureFixture, burned_in: str, warned: str
+) -> None:
+    save(source / "text.dcm", RUN[:1], burned_in=burned_in)
+    convert(source)
+    found = [record.getMessage() for record in caplog.records if "Burned In Annotation" in record.getMessage()]
+    assert len(found) == bool(warned)
+    if warned:
+        assert all(part in found[0] for part in warned.split("(.*"))
+
+
+def test_frames_are_taken_at_a_rate(source: Path) -> None:
+    """At 40 ms from frame to frame, those nearest to 0, 125, 250, 375 ms are 0, 3, 6 and 9."""
+    save(source / "run.dcm", RUN, frame_time="40")
+    save(source / "untimed.dcm", RUN, series="1.2.8")
+    dataset, conversion = convert(source, rate_hz=8.0)
+    assert [case.frame for case in sorted(dataset.test, key=lambda case: case.name)] == [0, 3, 6, 9]
+    assert {entry["frame_time_ms"] for entry in dataset.description["cases"].values()} == {125.0}
+    ((path, reason),) = conversion.skipped
+    assert path == str(source / "untimed.dcm")
+    assert "neither Frame Time" in reason
+    assert conversion.failed
+
+
+@pytest.mark.parametrize("rate_hz", [0.0, -8.0, float("nan")])
+def test_impossible_rates_are_refused(source: Path, rate_hz: float) -> None:
+    with pytest.raises(UsageError, match="--rate: found"):
+        convert(source, rate_hz=rate_hz)
+
+
+@pytest.mark.parametrize(("rate_hz", "frame_time_ms"), [(8, 33.0), (15, 33.0), (3.7, 66.7), (8, 125.0), (50, 40.0)])
+def test_chosen_frames_are_the_nearest_to_a_clock(rate_hz: float, frame_time_ms: float) -> None:
+    times = frame_time_ms * np.arange(200)
+    selection = RateSelection(rate_hz=rate_hz, frame_time_ms=frame_time_ms)
+    chosen = [index for index, time in enumerate(times) if selection.takes(time)]
+    clock = np.arange(0, times[-1], 1000 / rate_hz)
+    nearest = np.unique([np.argmin(np.abs(times - tick)) for tick in clock])
+    np.testing.assert_array_equal(chosen[: len(nearest)], nearest)
+    assert len(chosen) - len(nearest) in (0, 1)  # a tick may follow the last frame
+
+
+def test_the_key_is_made_once_for_its_owner_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = Pseudonyms.of_workspace(tmp_path / "new")
+    path = tmp_path / "new" / "grouping.key"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(path.read_bytes()) == 32
+    assert Pseudonyms.of_workspace(tmp_path / "new") == first
+    assert Pseudonyms.of_workspace(tmp_path / "other") != first
+    assert first.key.hex() not in repr(first)
+    path.chmod(0o644)
+    Pseudonyms.of_workspace(tmp_path / "new")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "others could read the key" in caplog.text
+    path.write_bytes(b"short")
+    with pytest.raises(OutputError, match="found 5 bytes; wanted the 32 of a key"):
+        Pseudonyms.of_workspace(tmp_path / "new")
+
+
+def test_calibrated_spacing_reaches_the_dataset(source: Path) -> None:
+    """SimpleITK writes its own spacing as Imager Pixel Spacing, so without magnification it is the detector's."""
+    save(source / "a.dcm", RUN[:1])
+    dataset, _ = convert(source)
+    (entry,) = json.loads((dataset.folder / "dataset.json").read_text())["cases"].values()
+    assert (entry["pixel_spacing_mm"], entry["spacing_plane"]) == ([1.0, 1.0], "detector")
