@@ -16,7 +16,7 @@ class SDA(nn.Module):
         super().__init__()
         self.pointwise = nn.Conv2d(channels, channels, 1)
         self.shift = SpatialShift(channels)
-        # An instance norm is a group norm whose groups are single channels; in channels_last memory many times as fast.
+        # An instance norm is a group norm whose groups are single channels; that one keeps channels_last memory.
         self.instance_norm = nn.GroupNorm(channels, channels)
         self.activation = nn.GELU()
         self.deformable = DeformableConv2d(channels, channels)
