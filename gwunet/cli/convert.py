@@ -42,7 +42,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _add_shape_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--labels", nargs="+", metavar="LABEL", help="labels that are wire; without it all but ignore")
+    parser.add_argument(
+        "--labels",
+        nargs="+",
+        metavar="LABEL",
+        help="labels that are wire; without it all. Regions labelled ignore stay ignored",
+    )
     parser.add_argument("--width", type=float, metavar="PX", help="width of lines in pixels; needed if there are any")
     parser.add_argument("--smooth", action="store_true", help="draw smooth curves through the points of lines")
 

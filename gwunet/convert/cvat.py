@@ -1,4 +1,4 @@
-"""CVAT's XML files ("CVAT for images 1.1"): polylines, polygons and brush masks.
+"""CVAT's XML files ("CVAT for images 1.1"): polylines, polygons and brush masks; boxes for regions to ignore.
 
 CVAT writes x (to the right) then y (down) in pixels of a canvas on which the corner pixel covers 0 to 1, so that its
 centre is at 0.5: half a pixel is taken off. A mask is a box of whole pixels (left, top, width, height) and the lengths
@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.convert.nested import add_frame, add_unannotated, images_folder, relative_path, source_files
-from gwunet.convert.shapes import Drawing, Kind, Shape, check_labels, draw_shapes
+from gwunet.convert.nested import add_frame, add_unannotated, images_folder, name_others, relative_path, source_files
+from gwunet.convert.shapes import Drawing, Kind, Shape, check_labels, draw_annotation
 from gwunet.convert.strokes import Points, check_width
 from gwunet.convert.writer import DatasetWriter
 from gwunet.errors import DatasetError, FrameError, UsageError
@@ -24,7 +24,7 @@ from gwunet.io.frames import read_frame
 LARGEST_FILE_MB = 256
 """Tens of thousands of annotated frames; parsed, a file takes several times its size in memory."""
 
-_KINDS: dict[str, Kind] = {"polygon": "polygon", "polyline": "line", "mask": "brush", "points": "point"}
+_KINDS: dict[str, Kind] = {"polygon": "polygon", "polyline": "line", "mask": "brush", "points": "point", "box": "area"}
 _NO_SHAPES = ("tag", "attribute")
 
 
@@ -47,7 +47,8 @@ def convert_cvat(
         writer: the dataset to write to.
         images: folder of the frames; nested folders are patients and sequences. By default the folder ``images`` beside
             the XML file, or if there is none the file's own folder.
-        labels: those that are wire; by default all but ``ignore`` and ``_background_``.
+        labels: those that are wire; by default every label. Regions labelled ``ignore`` are kept as such
+            in any case.
         width_px: width of polylines in pixels.
         smooth: a smooth curve through the points of a polyline, instead of straight lines.
 
@@ -77,8 +78,11 @@ def convert_cvat(
             _convert_image(element, path, (folder, seen), writer, drawing)
     check_labels(drawing, found)
     for folder, seen in mentioned.items():
-        if folder not in unreadable:  # else who knows which frames have no annotation
+        if folder not in unreadable:
             add_unannotated(writer, folder, seen)
+        else:
+            writer.skip(str(folder), "frames that no file mentions: the file that cannot be read may annotate them")
+    name_others(writer, source, mentioned, ".xml")
 
 
 def _read_images(path: Path) -> list[ET.Element]:
@@ -124,7 +128,7 @@ def _convert_image(
         _check_size(element, size)
         children = [child for child in element if child.tag not in _NO_SHAPES]
         shapes = drawing.chosen([_shape(child, number, size) for number, child in enumerate(children, start=1)])
-        mask = draw_shapes(shapes, size, drawing)
+        mask = draw_annotation(shapes, size, drawing)
     except DatasetError as problem:
         writer.skip(where, str(problem))
         return
@@ -151,7 +155,11 @@ def _shape(element: ET.Element, number: int, size: tuple[int, int]) -> Shape:
         if kind == "brush":
             corner, brush = _read_runs(element, size)
             return Shape(name=name, label=label, kind=kind, brush=brush, corner=corner)
-        points = _read_points(element.get("points", "")) if kind in ("polygon", "line") else np.zeros((0, 2))
+        points = np.zeros((0, 2))
+        if kind in ("polygon", "line"):
+            points = _read_points(element.get("points", ""))
+        elif kind == "area":
+            points = _read_box(element)
     except ValueError as problem:
         raise DatasetError(f"{name}: {problem}: export it again") from problem
     return Shape(name=name, label=label, kind=kind, points=points)
@@ -163,6 +171,14 @@ def _read_points(text: str) -> Points:
     if any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"found the points {text[:60]!r}; wanted x,y;x,y")
     return np.array(pairs, np.float64)[:, ::-1] - 0.5
+
+
+def _read_box(element: ET.Element) -> Points:
+    """(4, 2) row and column of the corners."""
+    if float(element.get("rotation", "0")):
+        raise ValueError("found a box that is turned; wanted an upright one, or a polygon instead")
+    left, top, right, bottom = (float(element.get(name, "")) - 0.5 for name in ("xtl", "ytl", "xbr", "ybr"))
+    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
 
 
 def _read_runs(element: ET.Element, size: tuple[int, int]) -> tuple[tuple[int, int], NDArray[np.bool_]]:

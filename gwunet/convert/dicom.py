@@ -1,4 +1,4 @@
-"""X-ray runs in DICOM files, with patients and series under other names."""
+"""X-ray runs in DICOM files, with patients, series and hospitals under other names."""
 
 import logging
 from collections import Counter, defaultdict
@@ -28,6 +28,7 @@ class _Instance:
     path: Path
     patient: str
     series: str
+    site: str | None
     name: str
     order: tuple[float, str]
     n_frames: int
@@ -44,8 +45,9 @@ def convert_dicom(
 ) -> None:
     """Convert X-ray angiography (XA) and radiofluoroscopy (RF).
 
-    The frames have no annotation, so they go to imagesTs. Patients, series and files get names made with the
-    workspace's key; no name, number or date is taken over. A series is one sequence: the frames of its files are
+    The frames have no annotation, so they go to imagesTs. Patients, series, files and hospitals get names made with the
+    workspace's key; no name, number or date is taken over. A hospital is what Institution Name (0008,0080) spells,
+    letter by letter; where that is absent, so is the site. A series is one sequence: the frames of its files are
     numbered on, by instance number.
 
     Args:
@@ -127,10 +129,12 @@ def _instance(elements: Elements, run: DicomRun, uid: str | None, pseudonyms: Ps
     series = elements.text(dicom.SERIES_INSTANCE) or study
     name = pseudonyms.name("instance", uid or str(elements.path))
     number = elements.number(dicom.INSTANCE_NUMBER)
+    institution = elements.text(dicom.INSTITUTION_NAME)
     return _Instance(
         path=elements.path,
         patient="p" + pseudonyms.name("patient", *identity),
         series="s" + pseudonyms.name("series", series),
+        site=None if institution is None else "h" + pseudonyms.name("site", institution),
         name="i" + name,
         order=(float("inf") if number is None else number, name),
         n_frames=run.format.n_frames,
@@ -208,6 +212,7 @@ def _convert_run(
             frame_number=first + index,
             spacing=run.spacing,
             frame_time_ms=selection.chosen_frame_time_ms,
+            site=instance.site,
         )
 
 

@@ -1,4 +1,4 @@
-"""Labelme's JSON files: polygons, line strips, lines and brush masks.
+"""Labelme's JSON files: polygons, line strips, lines and brush masks; rectangles and circles for regions to ignore.
 
 Labelme writes x (to the right) then y (down) in pixels of a canvas on which the corner pixel covers 0 to 1, so that its
 centre is at 0.5: half a pixel is taken off. A brush mask's two points are the indices of its first and last column and
@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gwunet.convert.nested import add_frame, add_unannotated, source_files
-from gwunet.convert.shapes import Drawing, Kind, Shape, check_labels, draw_shapes
-from gwunet.convert.strokes import Mask, check_width
+from gwunet.convert.nested import add_frame, add_unannotated, name_others, source_files
+from gwunet.convert.shapes import Drawing, Kind, Shape, check_labels, draw_annotation
+from gwunet.convert.strokes import Mask, Points, check_width
 from gwunet.convert.writer import DatasetWriter
 from gwunet.errors import DatasetError, FrameError, SchemaError
 from gwunet.io.frames import FRAME_ENDINGS, read_frame
@@ -33,9 +33,13 @@ _KINDS: dict[str, Kind] = {
     "line": "line",
     "linestrip": "line",
     "mask": "brush",
+    "rectangle": "area",
+    "circle": "area",
     "point": "point",
     "points": "point",
 }
+_CIRCLE_POINTS = 360
+"""Vertices of a circle; one of 1000 px across is met within 0.02 px."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +83,8 @@ def convert_labelme(
     Args:
         source: a JSON file, or a folder of them with the frames; nested folders are patients and sequences.
         writer: the dataset to write to.
-        labels: those that are wire; by default all but ``ignore`` and ``_background_``.
+        labels: those that are wire; by default every label. Regions labelled ``ignore`` are kept as such
+            in any case.
         width_px: width of lines and line strips in pixels.
         smooth: a smooth curve through the points of a line strip, instead of straight lines.
 
@@ -113,6 +118,7 @@ def convert_labelme(
     check_labels(drawing, found)
     if source.is_dir():
         add_unannotated(writer, source, mentioned)
+        name_others(writer, source, [source], ".json")
 
 
 def _read_document(path: Path) -> _Document:
@@ -171,7 +177,7 @@ def _decode(text: str, where: str) -> bytes:
 
 
 def _draw(document: _Document, size: tuple[int, int], drawing: Drawing) -> tuple[list[Shape], Mask]:
-    """The shapes that are wire, and the mask they make in a frame of ``size``."""
+    """The shapes that are wire or regions to ignore, and the mask they make in a frame of ``size``."""
     declared = (document.imageHeight, document.imageWidth)
     if any(given not in (None, real) for given, real in zip(declared, size, strict=True)):
         raise FrameError(
@@ -179,7 +185,7 @@ def _draw(document: _Document, size: tuple[int, int], drawing: Drawing) -> tuple
             f"{size[0]}x{size[1]} px; wanted one size: put the frame that was annotated beside the file"
         )
     shapes = drawing.chosen([_shape(drawn, f"shapes[{index}]") for index, drawn in enumerate(document.shapes)])
-    return shapes, draw_shapes(shapes, size, drawing)
+    return shapes, draw_annotation(shapes, size, drawing)
 
 
 def _shape(drawn: _Drawn, where: str) -> Shape:
@@ -189,6 +195,8 @@ def _shape(drawn: _Drawn, where: str) -> Shape:
     if kind != "brush":
         # x, y with the corner pixel at 0 to 1, to row, column with its centre at 0.
         centred = np.array(drawn.points, np.float64).reshape(-1, 2)[:, ::-1] - 0.5
+        if kind == "area":
+            centred = _outline(centred, tool, name)
         return Shape(name=name, label=drawn.label, kind=kind, points=centred)
     if len(drawn.points) != 2 or not drawn.mask or np.abs(drawn.points).max() > 2**31:
         raise DatasetError(f"{name}: found no whole brush mask; wanted two points and a mask: paint it again")
@@ -196,6 +204,18 @@ def _shape(drawn: _Drawn, where: str) -> Shape:
     (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     brush = _read_brush(_decode(drawn.mask, name), (bottom - top + 1, right - left + 1), name)
     return Shape(name=name, label=drawn.label, kind="brush", brush=brush, corner=(top, left))
+
+
+def _outline(points: Points, tool: str, name: str) -> Points:
+    """Vertices of a rectangle given by two opposite corners, or of a circle given by its centre and a point on it."""
+    if len(points) != 2:
+        raise DatasetError(f"{name}: found {len(points)} points; wanted two: draw it again")
+    (row, column), (other_row, other_column) = points
+    if tool == "rectangle":
+        return np.array([[row, column], [row, other_column], [other_row, other_column], [other_row, column]])
+    radius = np.hypot(other_row - row, other_column - column)
+    angles = np.linspace(0, 2 * np.pi, _CIRCLE_POINTS, endpoint=False)
+    return np.stack([row + radius * np.sin(angles), column + radius * np.cos(angles)], axis=1)
 
 
 def _read_brush(content: bytes, size: tuple[int, int], name: str) -> NDArray[np.bool_]:

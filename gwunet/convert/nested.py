@@ -115,6 +115,25 @@ def _visible(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def name_others(writer: DatasetWriter, source: Path, folders: Collection[Path], ending: str) -> None:
+    """Note the files below a source that nothing was made of: neither annotations nor frames in their folders.
+
+    Args:
+        writer: the dataset.
+        source: a file or a folder.
+        folders: where frames are taken from.
+        ending: of the annotation files.
+    """
+    places = [source, *folders] if source.is_dir() else list(folders)
+    frames = {path.resolve() for folder in folders for path in frames_below(folder)}
+    for path in sorted({path for place in places for path in _visible(place)}):
+        if path.suffix.lower() == ending or path.resolve() in frames:
+            continue
+        is_frame = path.suffix.lower() in FRAME_ENDINGS
+        what = "a frame outside the folder of images" if is_frame else f"neither a {ending} file nor a frame"
+        writer.skip(str(path), what, on_purpose=True)
+
+
 def add_unannotated(writer: DatasetWriter, folder: Path, mentioned: Collection[Path]) -> None:
     """Write the frames below ``folder`` that no annotation mentions, without masks.
 

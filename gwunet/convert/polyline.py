@@ -22,6 +22,7 @@ from gwunet.convert.nested import (
     case_of,
     frames_below,
     images_folder,
+    name_others,
     relative_path,
     source_files,
 )
@@ -77,8 +78,11 @@ def convert_polyline(source: Path, writer: DatasetWriter, *, width_px: float, im
         for name, content in table.items():
             _convert_frame(name, content, f"{path}: case {name!r}", (folder, frames, seen), writer, drawing)
     for folder, seen in mentioned.items():
-        if folder not in unreadable:  # else who knows which frames have no annotation
+        if folder not in unreadable:
             add_unannotated(writer, folder, seen)
+        else:
+            writer.skip(str(folder), "frames that no file mentions: the file that cannot be read may annotate them")
+    name_others(writer, source, mentioned, ".csv")
 
 
 def _frames_by_name(folder: Path) -> dict[str, list[Path]]:

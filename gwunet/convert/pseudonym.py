@@ -1,4 +1,4 @@
-"""Names for patients and series that lead back to nobody without the workspace's key."""
+"""Names for patients, series and hospitals that lead back to nobody without the workspace's key."""
 
 import hashlib
 import hmac

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gwunet.dataset import IGNORE
 from gwunet.errors import DatasetError, FrameError, OutputError, UsageError
 from gwunet.grouping import guessed_origins
 from gwunet.io.frames import MIN_SIDE_PX, write_frame, write_mask
@@ -64,6 +65,7 @@ class DatasetWriter:
         self._written: list[tuple[str, str]] = []
         self._skipped: list[tuple[str, str]] = []
         self._failed = False
+        self._ignores = False
 
     def __enter__(self) -> Self:
         try:
@@ -104,7 +106,8 @@ class DatasetWriter:
             case: its name; characters that a file name should not have become ``_``, and where that makes two names
                 equal, a number follows.
             frame: (H, W) uint8 or uint16.
-            mask: (H, W) in {0, 1}, of the frame's size; None puts the frame into imagesTs.
+            mask: (H, W) uint8 with 0 background, 1 wire and ``IGNORE``, of the frame's size; None puts the frame into
+                imagesTs.
             source: what it was made from, for the person who converts; not kept in the dataset.
             patient: whose it is; any name that tells patients apart.
             sequence: the run it is part of.
@@ -130,7 +133,7 @@ class DatasetWriter:
         half = "Ts" if mask is None else "Tr"
         write_frame(self._partial / f"images{half}" / f"{name}.png", frame)
         if mask is not None:
-            write_mask(self._partial / f"labels{half}" / f"{name}.png", mask)
+            self._write_mask(self._partial / f"labels{half}" / f"{name}.png", mask)
         entry = {
             "patient": patient,
             "sequence": sequence,
@@ -178,6 +181,13 @@ class DatasetWriter:
         self._partial = None
         return Conversion(written=tuple(self._written), skipped=tuple(self._skipped), failed=self._failed)
 
+    def _write_mask(self, path: Path, mask: NDArray[Any]) -> None:
+        if (mask == IGNORE).any():
+            self._ignores = True
+            write_frame(path, mask.astype(np.uint8))  # by the values that dataset.json declares
+        else:
+            write_mask(path, mask)
+
     def _safe_name(self, case: str) -> str:
         # A leading dot hides a file, a leading dash is taken for an option.
         plain = _UNSAFE.sub("_", case).lstrip(".-")[:_LONGEST_NAME] or "case"
@@ -190,7 +200,7 @@ class DatasetWriter:
     def _description(self) -> dict[str, Any]:
         description: dict[str, Any] = {
             "channel_names": {"0": "X-ray"},
-            "labels": {"background": 0, "wire": 1},
+            "labels": {"background": 0, "wire": 1} | ({"ignore": IGNORE} if self._ignores else {}),
             "file_ending": ".png",
             "numTraining": sum(half == "Tr" for half in self._halves.values()),
         }
@@ -237,5 +247,8 @@ def _check(frame: NDArray[Any], mask: NDArray[Any] | None, source: str) -> None:
             f"{source}: found a mask of shape {mask.shape}; wanted the frame's {frame.shape}: "
             "annotate the frame at its own size"
         )
-    if not np.isin(mask, (0, 1)).all():
-        raise FrameError(f"{source}: found mask values other than 0 and 1; wanted 0 background and 1 wire")
+    if not np.isin(mask, (0, 1, IGNORE)).all():
+        raise FrameError(
+            f"{source}: found mask values other than 0, 1 and {IGNORE}; wanted 0 background, 1 wire and {IGNORE} to "
+            "ignore"
+        )

@@ -2,7 +2,8 @@
 
 GDCM returns pixels without an error where the decoder failed half-way, and where the header and the code stream
 disagree on the number of bits. So the code stream's size and precision are compared with the header, its end mark is
-looked for, and what the decoders write to standard error counts as an error.
+looked for, the structure of RLE and JPEG 2000 is followed (``dicom_structure``), and what the decoders write to
+standard error counts as an error.
 """
 
 import contextlib
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.errors import FrameError
+from gwunet.io.dicom_structure import LONGEST_FILLING, check_jpeg_2000, check_rle
 
 Codec = Literal["JPEG", "JPEG-LS", "JPEG 2000", "RLE"]
 
@@ -49,10 +51,6 @@ _HARMLESS = re.compile(rb"Unsupported JPEG data precision|Invalid SOS parameters
 _COMPLAINT = re.compile(
     rb"corrupt|premature|truncated|unsupported|invalid|bogus|inconsistent|not supported", re.IGNORECASE
 )
-_FILLING = 64
-"""Bytes behind the end mark; real files have 8."""
-_RLE_EXPANSION = 64
-"""Two bytes stand for 128 at most."""
 _one_at_a_time = threading.Lock()
 
 logger = logging.getLogger(__name__)
@@ -73,15 +71,18 @@ def read_code_stream(data: bytes, codec: Codec) -> CodeStream:
     """Size and precision from the code stream's own header.
 
     Raises:
-        ValueError: it has none, or no end.
+        ValueError: it has none, or no end, or is not put together as its standard says.
 
     Reference: ITU-T T.81 section B.2.2 (JPEG), T.87 section C.2.2 (JPEG-LS), T.800 section A.5.1 (JPEG 2000).
     """
     # The mark cannot occur within coded data. Whatever writers fill the fragment up with may follow it.
-    if b"\xff\xd9" not in data[-_FILLING:]:
+    if b"\xff\xd9" not in data[-LONGEST_FILLING:]:
         raise ValueError(f"a {codec} code stream without end mark")
     try:
-        return _jpeg_2000_header(data) if codec == "JPEG 2000" else _jpeg_header(data)
+        if codec != "JPEG 2000":
+            return _jpeg_header(data)
+        check_jpeg_2000(data)
+        return _jpeg_2000_header(data)
     except (struct.error, IndexError):
         raise ValueError(f"a {codec} code stream without header") from None
 
@@ -131,8 +132,10 @@ def decode(data: bytes, *, syntax: str, rows: int, columns: int, bits: int, allo
     """
     codec = CODECS[syntax]
     if codec == "RLE":
-        if rows * columns * allocated // 8 > _RLE_EXPANSION * len(data):
-            raise FrameError(f"found {len(data)} bytes of RLE; wanted enough for {rows}x{columns} px")
+        try:
+            check_rle(data, rows * columns, allocated // 8)
+        except ValueError as problem:
+            raise FrameError(f"found {problem}; wanted a whole frame of {rows}x{columns} px") from problem
         # Packed bytes without header: bits above the stored ones may hold an overlay.
         return _decode_by_gdcm(data, syntax, rows, columns, allocated, allocated) & np.uint16((1 << bits) - 1)
     try:

@@ -1,8 +1,11 @@
 """``gw_convert`` as a user calls it."""
 
+import base64
 import json
+import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import SimpleITK
@@ -41,6 +44,52 @@ def test_a_dicom_run_becomes_a_dataset(tmp_path: Path, run: Path, capsys: pytest
     assert (tmp_path / "workspace" / "grouping.key").stat().st_mode & 0o777 == 0o600
     assert main(call) == 2
     assert "a folder that is not empty" in capsys.readouterr().err
+
+
+def test_the_key_stays_in_its_file(tmp_path: Path, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    workspace = tmp_path / "workspace"
+    assert main(["dicom", str(run.parent), "Dataset501_TACE", "--workspace", str(workspace)]) == 0
+    assert main(["dicom", str(run.parent), str(tmp_path / "elsewhere" / "new"), "--workspace", str(workspace)]) == 0
+    key = (workspace / "grouping.key").read_bytes()
+    said = "".join(capfd.readouterr()).encode()
+    others = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.name != "grouping.key"]
+    assert len(others) == 1 + 2 * 6
+    for spelling in (key, key.hex().encode(), base64.b64encode(key), repr(key).encode()):
+        assert not [content for content in (said, *others) if spelling in content]
+    assert [path.parent for path in tmp_path.rglob("grouping.key")] == [workspace]
+
+
+def test_a_video_becomes_a_dataset_at_a_rate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At 25 frames per second those nearest to 0, 125 and 250 ms are 0, 3 and 6."""
+    path = tmp_path / "videos" / "p1" / "run.avi"
+    path.parent.mkdir(parents=True)
+    frames = [np.full((32, 48), 20 * index, np.uint8) for index in range(8)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "gray"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    (path.parent / "notes.txt").write_text("nothing to see")
+    call = ["video", str(tmp_path / "videos"), "Dataset505_Runs", "--rate", "8", "--workspace", str(tmp_path)]
+    assert main(call) == 0
+    dataset = Dataset.open(tmp_path / "raw" / "Dataset505_Runs")
+    assert [(case.patient, case.frame, case.frame_time_ms) for case in dataset.test] == [
+        ("p1", index, 125.0) for index in (0, 3, 6)
+    ]
+    np.testing.assert_array_equal([dataset.read_frame(case) for case in dataset.test], [frames[i] for i in (0, 3, 6)])
+    said = capsys.readouterr().out
+    assert f"{path} frame 4 -> {dataset.test[1].name}" in said
+    assert f"skipped {path.parent / 'notes.txt'}: no .avi" in said
+
+
+def test_videos_without_pyav_say_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.avi").write_bytes(b"RIFF")
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert main(["video", str(tmp_path / "a.avi"), "Dataset505_Runs", "--workspace", str(tmp_path)]) == 2
+    assert "pip install 'gwunet[video]'" in capsys.readouterr().err
 
 
 def test_what_cannot_be_read_is_named_and_gives_status_1(

@@ -12,8 +12,9 @@ from PIL import Image
 
 from gwunet.convert.cvat import convert_cvat
 from gwunet.convert.writer import Conversion, DatasetWriter
-from gwunet.dataset import Dataset
+from gwunet.dataset import IGNORE, Dataset
 from gwunet.errors import DatasetError, UsageError
+from gwunet.integrity import verify_dataset
 
 FRAME = np.random.default_rng(0).integers(0, 256, (24, 32), dtype=np.uint8)
 LINE = '<polyline label="wire" source="manual" occluded="0" points="4.50,10.50;20.50,10.50" z_order="0"></polyline>'
@@ -119,7 +120,51 @@ def test_labels_choose_the_shapes_and_a_misspelt_one_is_refused(convert: Callabl
     text = document(image("a.png", LINE + LINE.replace("wire", "ignore").replace("10.50", "15.50")))
     with pytest.raises(UsageError, match="no shape with the label 'wires'; wanted some of ignore, wire"):
         convert(["a.png"], text, labels=["wires"], width_px=1)
-    assert only_mask(convert(["a.png"], text, labels=["wire"], width_px=1)).sum() == 17
+    mask = only_mask(convert(["a.png"], text, labels=["wire"], width_px=1))
+    assert (mask == 1).sum() == (mask == IGNORE).sum() == 17
+
+
+@pytest.mark.parametrize("labels", [None, ["wire"]])
+@pytest.mark.parametrize(
+    "region",
+    [
+        '<polygon label="ignore" points="3,5;9,5;9,12;3,12"></polygon>',
+        '<box label="ignore" xtl="3.00" ytl="5.00" xbr="9.00" ybr="12.00"></box>',
+        '<mask label="ignore" rle="0, 42" left="3" top="5" width="6" height="7"></mask>',
+    ],
+)
+def test_a_region_to_ignore_is_kept_also_where_it_crosses_the_wire(
+    convert: Callable, region: str, labels: list[str] | None
+) -> None:
+    expected = np.zeros_like(FRAME)
+    expected[10, 4:21] = 1
+    expected[5:12, 3:9] = IGNORE
+    made = convert(["a.png"], document(image("a.png", region + LINE)), width_px=1, labels=labels)
+    np.testing.assert_array_equal(only_mask(made), expected)
+    assert made[1].description["labels"] == {"background": 0, "wire": 1, "ignore": 2}
+    assert verify_dataset(made[1]).errors == ()
+
+
+def test_files_of_other_kinds_and_frames_elsewhere_are_named(convert: Callable, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    Image.fromarray(FRAME).save(tmp_path / "source" / "beside.png")
+    (tmp_path / "source" / "notes.txt").write_text("nothing to see")
+    conversion, dataset = convert(["a.png"], document(image("a.png")), width_px=1)
+    assert {Path(source).name: reason for source, reason in conversion.skipped} == {
+        "beside.png": "a frame outside the folder of images",
+        "notes.txt": "neither a .xml file nor a frame",
+    }
+    assert not conversion.failed
+    assert dataset.test == ()
+
+
+def test_frames_of_a_file_that_cannot_be_read_are_named(convert: Callable, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "broken.xml").write_text("<annotations>")
+    conversion, dataset = convert(["a.png", "b.png"], document(image("a.png")), width_px=1)
+    assert {Path(source).name for source, _ in conversion.skipped} == {"broken.xml", "images"}
+    assert conversion.failed
+    assert ([case.name for case in dataset.training], dataset.test) == (["a"], ())
 
 
 def rle(runs: str, box: str = 'left="1" top="1" width="2" height="2"') -> str:
@@ -136,7 +181,10 @@ def rle(runs: str, box: str = 'left="1" top="1" width="2" height="2"') -> str:
         (image("bad.png", '<polyline label="wire"></polyline>'), "export it again"),
         (image("bad.png", LINE + '<box label="wire" xtl="1" ytl="1" xbr="3" ybr="3"/>'), r"shape 2 \('wire', box\)"),
         (image("bad.png", '<points label="wire" points="1,1;2,2"/>'), "points alone"),
-        (image("bad.png", LINE.replace("wire", "ignore")), "--labels"),
+        (image("bad.png", LINE.replace("wire", "_background_")), "--labels"),
+        (image("bad.png", '<box label="ignore" xtl="1" ytl="1" xbr="3" ybr="3" rotation="9.5"/>'), "is turned"),
+        (image("bad.png", '<box label="ignore" xtl="1" ytl="1" xbr="nan" ybr="3"/>'), "px from the frame"),
+        (image("bad.png", '<box label="ignore" xtl="1" ytl="1" xbr="3"/>'), "could not convert"),
         (image("bad.png", rle("1, 2")), "runs of 3 px in all; wanted the 2x2 px"),
         (image("bad.png", rle("5, -1")), "wanted the 2x2 px"),
         (image("bad.png", rle("0, 4", 'left="31" top="1" width="2" height="2"')), "column 31; wanted one in the frame"),

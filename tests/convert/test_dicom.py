@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import logging
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,12 @@ TAGS = {
     "sop": "0008|0018",
     "name": "0010|0010",
     "patient": "0010|0020",
+    "institution": "0008|0080",
     "frame_time": "0018|1063",
     "study": "0020|000d",
     "series": "0020|000e",
     "number": "0020|0013",
     "burned_in": "0028|0301",
-    "calibration": "0028|0a02",
 }
 
 
@@ -48,6 +49,28 @@ def save(path: Path, frames: NDArray[Any] = RUN, **tags: str) -> None:
     writer.SetFileName(str(path))
     writer.KeepOriginalImageUIDOn()
     writer.Execute(image)
+
+
+def save_bare(path: Path, frame: NDArray[np.uint16], values: dict[int, tuple[bytes, str]]) -> None:
+    """A file of one frame of 10 bits with nothing but these values (VR and text), which SimpleITK would add to.
+
+    Written from DICOM PS3.5 section 7.1.2.
+    """
+
+    def element(tag: int, vr: bytes, value: bytes) -> bytes:
+        value += b" " * (len(value) % 2)
+        long = vr in (b"OW", b"SQ", b"UN", b"UT")
+        length = struct.pack("<HI", 0, len(value)) if long else struct.pack("<H", len(value))
+        return struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr + length + value
+
+    image = {0x00280002: 1, 0x00280010: frame.shape[0], 0x00280011: frame.shape[1]}
+    image |= {0x00280100: 16, 0x00280101: 10, 0x00280102: 9, 0x00280103: 0}
+    plain = {0x00080060: (b"CS", "XA"), 0x00280004: (b"CS", "MONOCHROME2")} | values
+    coded = {tag: element(tag, vr, text.encode()) for tag, (vr, text) in plain.items()}
+    coded |= {tag: element(tag, b"US", struct.pack("<H", number)) for tag, number in image.items()}
+    meta = element(0x00020010, b"UI", b"1.2.840.10008.1.2.1\0")
+    body = b"".join(coded[tag] for tag in sorted(coded)) + element(0x7FE00010, b"OW", frame.tobytes())
+    path.write_bytes(bytes(128) + b"DICM" + element(0x00020000, b"UL", struct.pack("<I", len(meta))) + meta + body)
 
 
 @pytest.fixture
@@ -92,6 +115,88 @@ def test_no_identity_is_carried_over(source: Path, caplog: pytest.LogCaptureFixt
         assert not [text for text in texts if secret in text.lower()]
     plain = hashlib.sha256(b"MUELLER1950").hexdigest()[:12]
     assert plain not in "".join(texts)
+
+
+HEADER_TEXT = {
+    tag: (vr, f"{number}SECRET{number}")
+    for number, (tag, vr) in enumerate(
+        {
+            0x00080005: b"CS",  # character set
+            0x00080018: b"UI",  # SOP instance
+            0x00080020: b"DA",  # study date
+            0x00080030: b"TM",  # study time
+            0x00080050: b"SH",  # accession number
+            0x00080070: b"LO",  # manufacturer
+            0x00080080: b"LO",  # institution
+            0x00080081: b"ST",  # its address
+            0x00080090: b"PN",  # referring physician
+            0x00081010: b"SH",  # station
+            0x00081030: b"LO",  # study description
+            0x0008103E: b"LO",  # series description
+            0x00081050: b"PN",  # performing physician
+            0x00081070: b"PN",  # operator
+            0x00081090: b"LO",  # model
+            0x00091001: b"LO",  # private
+            0x00100010: b"PN",  # patient's name
+            0x00100020: b"LO",  # patient's number
+            0x00100021: b"LO",  # who gave it
+            0x00100030: b"DA",  # birth date
+            0x00101000: b"LO",  # other numbers
+            0x00104000: b"LT",  # comments
+            0x00181000: b"LO",  # serial number of the device
+            0x0020000D: b"UI",  # study
+            0x0020000E: b"UI",  # series
+            0x00200010: b"SH",  # study's number
+            0x00204000: b"LT",  # image comments
+            0x00280301: b"CS",  # burned-in annotation
+            0x00321032: b"PN",  # requesting physician
+            0x00400254: b"LO",  # procedure
+            0x0040A730: b"UT",  # report
+        }.items()
+    )
+}
+
+
+def test_no_text_of_the_header_is_written_or_logged(source: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    save_bare(source / "SECRET.dcm", RUN[0], HEADER_TEXT)
+    dataset, _ = convert(source)
+    (case,) = dataset.test
+    assert (case.patient, case.site) != (None, None)
+    files = [path for path in dataset.folder.rglob("*") if path.is_file()]
+    assert sorted(path.name for path in files) == ["dataset.json", f"{case.name}.png"]
+    for path in files:
+        assert "SECRET" not in str(path.relative_to(dataset.folder)).upper()
+        assert b"SECRET" not in path.read_bytes().upper()
+    picture = case.image.read_bytes()
+    chunks, at = [], 8
+    while at < len(picture):
+        (length,) = struct.unpack(">I", picture[at : at + 4])
+        chunks.append(picture[at + 4 : at + 8])
+        at += length + 12
+    assert set(chunks) == {b"IHDR", b"IDAT", b"IEND"}  # no text that could be compressed
+    assert "SECRET" not in caplog.text.replace("SECRET.dcm", "")
+
+
+def test_hospitals_are_told_apart_by_names_that_do_not_say_which(source: Path) -> None:
+    for index, institution in enumerate(("Klinikum Nord", "Klinikum Nord", "St. Anna", "")):
+        save(source / f"{index}.dcm", RUN[:1], institution=institution, series=f"1.2.4.{index}", number=str(index))
+    dataset, conversion = convert(source)
+    site_of = {Path(path).stem: dataset.case(case).site for path, case in conversion.written}
+    message = b"".join(len(part).to_bytes(4, "big") + part for part in (b"site", b"Klinikum Nord"))
+    assert site_of["0"] == site_of["1"] == "h" + hmac.digest(KEY, message, "sha256").hex()[:12]
+    assert site_of["2"] not in (site_of["0"], None)
+    assert site_of["3"] is None
+    assert "Klinikum" not in (dataset.folder / "dataset.json").read_text()
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("modality", ["XA", "RF"])
+def test_bright_is_bright_in_the_dataset(source: Path, photometric: str, modality: str) -> None:
+    save_bare(source / "a.dcm", RUN[0], {0x00280004: (b"CS", photometric), 0x00080060: (b"CS", modality)})
+    dataset, _ = convert(source)
+    expected = RUN[0] if photometric == "MONOCHROME2" else 1023 - RUN[0]
+    np.testing.assert_array_equal(dataset.read_frame(dataset.test[0]), expected)
 
 
 def test_names_are_keyed_hashes(source: Path) -> None:
@@ -167,6 +272,14 @@ def test_text_in_the_pixels_is_warned_of(
         assert all(part in found[0] for part in warned.split("(.*"))
 
 
+def test_one_warning_counts_the_files_with_and_without_the_tag(source: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for index, burned_in in enumerate(("YES", "YES", "", "NO", "NO")):
+        save(source / f"{index}.dcm", RUN[:1], burned_in=burned_in)
+    convert(source)
+    (warning,) = [text for text in caplog.messages if "Burned In Annotation" in text]
+    assert f"YES in 2 files ({source / '0.dcm'}, {source / '1.dcm'}) and absent in 1" in warning
+
+
 def test_frames_are_taken_at_a_rate(source: Path) -> None:
     """At 40 ms from frame to frame, those nearest to 0, 125, 250, 375 ms are 0, 3, 6 and 9."""
     save(source / "run.dcm", RUN, frame_time="40")
@@ -214,9 +327,27 @@ def test_the_key_is_made_once_for_its_owner_alone(tmp_path: Path, caplog: pytest
         Pseudonyms.of_workspace(tmp_path / "new")
 
 
-def test_calibrated_spacing_reaches_the_dataset(source: Path) -> None:
-    """SimpleITK writes its own spacing as Imager Pixel Spacing, so without magnification it is the detector's."""
-    save(source / "a.dcm", RUN[:1])
+SPACING, CALIBRATION, IMAGER = 0x00280030, 0x00280A02, 0x00181164
+MAGNIFICATION, TO_DETECTOR, TO_PATIENT = 0x00181114, 0x00181110, 0x00181111
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({SPACING: "0.3\\0.2", CALIBRATION: "GEOMETRY", IMAGER: "0.5\\0.5"}, ([0.3, 0.2], "patient")),
+        ({SPACING: "0.3\\0.2", IMAGER: "0.4\\0.6", MAGNIFICATION: "2"}, ([0.2, 0.3], "patient")),
+        ({IMAGER: "0.5\\0.25", TO_DETECTOR: "1000", TO_PATIENT: "500"}, ([0.25, 0.125], "patient")),
+        ({SPACING: "0.3\\0.2", IMAGER: "0.5\\0.25"}, ([0.5, 0.25], "detector")),
+        ({SPACING: "0.3\\0.2"}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_spacing_reaches_the_dataset_by_each_rule(
+    source: Path, tags: dict[int, str], expected: tuple[list[float] | None, str | None]
+) -> None:
+    save_bare(source / "a.dcm", RUN[0], {tag: (b"DS", text) for tag, text in tags.items()})
     dataset, _ = convert(source)
     (entry,) = json.loads((dataset.folder / "dataset.json").read_text())["cases"].values()
-    assert (entry["pixel_spacing_mm"], entry["spacing_plane"]) == ([1.0, 1.0], "detector")
+    assert (entry.get("pixel_spacing_mm"), entry.get("spacing_plane")) == expected
+    spacing = dataset.test[0].pixel_spacing_mm
+    assert (None if spacing is None else list(spacing), dataset.test[0].spacing_plane) == expected

@@ -14,8 +14,9 @@ from PIL import Image
 
 from gwunet.convert.labelme import convert_labelme
 from gwunet.convert.writer import Conversion, DatasetWriter
-from gwunet.dataset import Dataset
+from gwunet.dataset import IGNORE, Dataset
 from gwunet.errors import DatasetError, UsageError
+from gwunet.integrity import verify_dataset
 
 FRAME = np.random.default_rng(0).integers(0, 256, (24, 32), dtype=np.uint8)
 
@@ -140,7 +141,74 @@ def test_labels_choose_the_shapes_and_a_misspelt_one_is_refused(annotate: Callab
         UsageError, match="no shape with the label 'tipp'; wanted some of ignore, tip: did you mean 'tip'"
     ):
         convert(labels=["tipp"])
-    assert only_mask(convert(labels=["tip"])).sum() == 9
+    with pytest.raises(UsageError, match="labels: found 'ignore', which marks regions to ignore"):
+        convert(labels=["tip", "ignore"])
+    assert (only_mask(convert(labels=["tip"])) == 1).sum() == 9
+
+
+@pytest.mark.parametrize("labels", [None, ["guidewire"]])
+@pytest.mark.parametrize("label", ["ignore", "Ignore", "__ignore__"])
+@pytest.mark.parametrize(
+    ("kind", "points", "more"),
+    [
+        ("polygon", [[3, 5], [9, 5], [9, 12], [3, 12]], {}),
+        ("rectangle", [[9, 12], [3, 5]], {}),
+        ("mask", [[3, 5], [8, 11]], {"mask": in_base64(np.ones((7, 6), np.uint8))}),
+    ],
+)
+def test_a_region_to_ignore_is_kept_also_where_it_crosses_the_wire(
+    annotate: Callable, convert: Callable, label: str, labels: Any, kind: str, points: Any, more: dict[str, str]
+) -> None:
+    annotate("a", [shape(kind, points, label, **more), LINE])
+    annotate("b", [LINE])
+    conversion, dataset = convert(width_px=1, labels=labels)
+    assert conversion.skipped == ()
+    expected = np.zeros_like(FRAME)
+    expected[10, 4:21] = 1
+    np.testing.assert_array_equal(dataset.read_mask(dataset.case("b")), expected)
+    expected[5:12, 3:9] = IGNORE
+    np.testing.assert_array_equal(dataset.read_mask(dataset.case("a")), expected)
+    assert dataset.description["labels"] == {"background": 0, "wire": 1, "ignore": 2}
+    assert verify_dataset(dataset).errors == ()
+
+
+def test_a_circle_to_ignore_is_cut_off_at_the_frame(annotate: Callable, convert: Callable) -> None:
+    annotate("a", [shape("circle", [[2.5, 12.5], [8.5, 12.5]], "ignore")])
+    rows, columns = np.indices(FRAME.shape)
+    distance = np.hypot(rows - 12, columns - 2)
+    mask = only_mask(convert())
+    assert (mask[distance < 5.99] == IGNORE).all()
+    assert (mask[distance > 6.01] == 0).all()
+
+
+def test_a_point_to_ignore_is_left_out_and_named(annotate: Callable, convert: Callable) -> None:
+    annotate("a", [LINE, shape("point", [[2, 2]], "ignore")])
+    conversion, dataset = convert(width_px=1)
+    assert "'ignore', point): left out" in conversion.skipped[0][1]
+    assert dataset.description["labels"] == {"background": 0, "wire": 1}
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".npy"])
+def test_frames_of_every_kind_of_file_are_taken(annotate: Callable, convert: Callable, ending: str) -> None:
+    path = annotate("a", [LINE], frame=None, imagePath=f"a{ending}").with_suffix(ending)
+    if ending == ".npy":
+        np.save(path, FRAME)
+    else:
+        Image.fromarray(FRAME).save(path)
+    _, dataset = convert(width_px=1)
+    frame = dataset.read_frame(dataset.training[0])
+    if ending.startswith(".jp"):
+        np.testing.assert_array_equal(frame, np.asarray(Image.open(path)))
+    else:
+        np.testing.assert_array_equal(frame, FRAME)
+
+
+def test_files_of_other_kinds_are_named(annotate: Callable, convert: Callable, tmp_path: Path) -> None:
+    annotate("run/a", [LINE])
+    (tmp_path / "source" / "run" / "notes.txt").write_text("nothing to see")
+    conversion, _ = convert(width_px=1)
+    assert conversion.skipped == ((str(tmp_path / "source" / "run" / "notes.txt"), "neither a .json file nor a frame"),)
+    assert not conversion.failed
 
 
 def test_the_picture_inside_the_file_serves_where_there_is_none_beside_it(
@@ -201,7 +269,10 @@ BAD_FILES: dict[str, tuple[dict[str, Any], str]] = {
     "one_spot": ({"shapes": [shape("line", [[9, 9], [9, 9]])]}, "fewer than two different points"),
     "sliver": ({"shapes": [shape("polygon", [[3.6, 1], [3.9, 1], [3.9, 9]])]}, "covers no pixel's centre"),
     "points_alone": ({"shapes": [shape("point", [[9, 9]])]}, "points alone"),
-    "ignore": ({"shapes": [LINE, shape("polygon", [[1, 1], [9, 1], [9, 9]], "ignore")]}, r"shapes\[1\].*--labels"),
+    "background": ({"shapes": [LINE, shape("polygon", [[1, 1], [9, 1], [9, 9]], "_background_")]}, "--labels"),
+    "far_ignored": ({"shapes": [shape("circle", [[9, 9], [1e300, 9]], "ignore")]}, r"shapes\[0\].* px from the frame"),
+    "half_ignored": ({"shapes": [shape("rectangle", [[9, 9]], "ignore")]}, r"shapes\[0\].*found 1 points; wanted two"),
+    "ignored_ellipse": ({"shapes": [shape("ellipse", [[9, 9]], "ignore")]}, r"shapes\[0\].*outlines no wire"),
     "no_mask": ({"shapes": [shape("mask", [[11, 6], [17, 10]])]}, "no whole brush mask"),
     "mask_size": ({"shapes": [shape("mask", [[11, 6], [18, 10]], mask=PAINTED)]}, "mask of 5x7 px; wanted .* 5x8 px"),
     "mask_place": ({"shapes": [shape("mask", [[28, 6], [34, 10]], mask=PAINTED)]}, "columns 28 to 34; wanted"),

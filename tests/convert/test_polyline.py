@@ -143,6 +143,19 @@ def test_a_file_that_is_no_table_of_points_is_refused(convert: Callable, content
         convert(["a.png"], content)
 
 
+def test_what_nothing_was_made_of_is_named(convert: Callable, tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "broken.csv").write_text("a,b\n")
+    (tmp_path / "source" / "notes.txt").write_text("nothing to see")
+    conversion, dataset = convert(["good.png", "new.png"], HEADER + GOOD)
+    reasons = {Path(source).name: reason for source, reason in conversion.skipped}
+    assert sorted(reasons) == ["broken.csv", "images", "notes.txt"]
+    assert "found the columns a, b" in reasons["broken.csv"]
+    assert "frames that no file mentions" in reasons["images"]
+    assert reasons["notes.txt"] == "neither a .csv file nor a frame"
+    assert ([case.name for case in dataset.training], dataset.test) == (["good"], ())
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_column(convert: Callable) -> None:
     conversion, _ = convert(["good.png"], b"\xef\xbb\xbf" + (HEADER + GOOD).replace("\n", "\r\n").encode())
     assert [case for _, case in conversion.written] == ["good"]

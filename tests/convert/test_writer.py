@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gwunet.convert.writer import Conversion, DatasetWriter
-from gwunet.dataset import Dataset
+from gwunet.dataset import IGNORE, Dataset
 from gwunet.errors import DatasetError, FrameError, UsageError
 from gwunet.io.spacing import PixelSpacing
 
@@ -54,6 +54,22 @@ def test_what_is_written_opens_as_a_dataset(folder: Path) -> None:
         "spacing_plane": "patient",
         "frame_time_ms": 33.0,
     }
+
+
+def test_ignored_pixels_come_back_and_other_masks_stay_plain(folder: Path) -> None:
+    ignored = MASK.copy()
+    ignored[:, 20:] = IGNORE
+    with DatasetWriter(folder) as writer:
+        writer.add("a", FRAME, MASK, source="a")
+        writer.add("b", FRAME, ignored, source="b")
+        writer.finish()
+    dataset = Dataset.open(folder)
+    assert dataset.problems == ()
+    np.testing.assert_array_equal(dataset.read_mask(dataset.case("a")), MASK)
+    np.testing.assert_array_equal(dataset.read_mask(dataset.case("b")), ignored)
+    assert json.loads((folder / "dataset.json").read_text())["labels"] == {"background": 0, "wire": 1, "ignore": 2}
+    np.testing.assert_array_equal(np.asarray(Image.open(folder / "labelsTr" / "b.png")), ignored)
+    np.testing.assert_array_equal(np.asarray(Image.open(folder / "labelsTr" / "a.png")), MASK * 255)
 
 
 def test_names_alone_decide_where_nothing_is_known(folder: Path) -> None:
@@ -109,7 +125,7 @@ def test_two_sources_of_one_case_are_both_named(folder: Path) -> None:
         (FRAME[None], MASK, r"uint16 pixels of shape \(1, 20, 30\)"),
         (FRAME[:7], MASK[:7], r"uint16 pixels of shape \(7, 30\)"),
         (FRAME, MASK.T, r"a mask of shape \(30, 20\); wanted the frame's \(20, 30\)"),
-        (FRAME, MASK * 255, "mask values other than 0 and 1"),
+        (FRAME, MASK * 255, "mask values other than 0, 1 and 2"),
     ],
 )
 def test_frames_that_no_dataset_can_hold_are_refused(

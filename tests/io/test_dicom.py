@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gwunet.errors import FrameError
 from gwunet.io.dicom import DicomRun
 from gwunet.io.dicom_codec import decode, read_code_stream, single_frame_file
+from gwunet.io.dicom_structure import check_rle
 from gwunet.io.spacing import PixelSpacing
 
 IMPLICIT, EXPLICIT, RLE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.5"
@@ -164,6 +165,110 @@ def packed(frame: NDArray[np.uint16]) -> bytes:
 def test_rle_runs_are_read_without_the_bits_above_the_stored(opened: Callable[..., DicomRun]) -> None:
     run = opened([packed(frame | np.uint16(1 << 12)) for frame in RUN10], syntax=RLE)
     np.testing.assert_array_equal(np.stack(list(run.frames())), RUN10)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "found"),
+    [
+        (0, 0, "RLE of 0 segments for pixels of 2 bytes"),  # GDCM divides by it, and the whole process ends
+        (0, 1, "RLE of 1 segments for pixels of 2 bytes"),  # GDCM returns the first byte alone
+        (4, 66, "RLE with segments that do not follow each other"),
+        (9, 0, "RLE with segments that do not follow each other"),
+        (11, 1, "RLE with segments that do not follow each other"),
+        (64, 126, "RLE whose segment 1 of 194 bytes decodes to"),
+        (64, 129, "RLE whose segment 1 of 194 bytes decodes to"),
+        (64 + 129, 255, "RLE whose segment 1 of 194 bytes decodes to .* values for 192 pixels"),
+        (64 + 194 + 129, 64, "RLE whose segment 2 of 194 bytes decodes to 193 values for 192 pixels"),
+    ],
+)
+def test_rle_overwritten_where_it_says_how_long_things_are_is_refused(
+    opened: Callable[..., DicomRun], at: int, value: int, found: str
+) -> None:
+    stream = bytearray(packed(RUN10[0]))
+    stream[at] = value
+    with pytest.raises(FrameError, match=rf"run\.dcm: frame 1: found {found}"):
+        opened([bytes(stream)], syntax=RLE).frame(0)
+
+
+@given(st.lists(st.one_of(st.binary(min_size=1, max_size=128), st.integers(2, 128)), min_size=1, max_size=20))
+def test_whole_rle_is_taken_and_no_other_length(pieces: list[bytes | int]) -> None:
+    """Literal runs, and runs of one value by their length."""
+    coded_pieces = [
+        bytes([257 - piece, 7]) if isinstance(piece, int) else bytes([len(piece) - 1]) + piece for piece in pieces
+    ]
+    n_pixels = sum(piece if isinstance(piece, int) else len(piece) for piece in pieces)
+    header = struct.pack("<16I", 1, 64, *[0] * 14)
+    check_rle(header + b"".join(coded_pieces) + b"\0", n_pixels, 1)
+    for wrong, data in (
+        (n_pixels + 1, coded_pieces),
+        (n_pixels, coded_pieces[:-1]),
+        (n_pixels, [*coded_pieces, bytes(65)]),
+    ):
+        with pytest.raises(ValueError, match="RLE"):
+            check_rle(header + b"".join(data), wrong, 1)
+
+
+def test_rle_without_its_header_is_refused(opened: Callable[..., DicomRun]) -> None:
+    with pytest.raises(FrameError, match="found 30 bytes of RLE without the header of 64"):
+        opened([bytes(30)], syntax=RLE).frame(0)
+
+
+@pytest.fixture(scope="module")
+def jpeg_2000(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, str]:
+    """A code stream of RUN10's first frame, and its transfer syntax."""
+    path = tmp_path_factory.mktemp("jpeg_2000") / "run.dcm"
+    writer = SimpleITK.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetFileName(str(path))
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG2000")
+    writer.Execute(SimpleITK.GetImageFromArray(RUN10[:1]))
+    elements = DicomRun.open(path).elements
+    whole = path.read_bytes()
+    return b"".join(whole[start : start + length] for start, length in elements.fragments), elements.transfer_syntax
+
+
+def damaged_jpeg_2000(stream: bytes, damage: str) -> bytes:
+    tile_part, coded_data = stream.index(b"\xff\x90"), stream.index(b"\xff\x93") + 2
+    middle = (coded_data + len(stream)) // 2
+    (length,) = struct.unpack(">I", stream[tile_part + 6 : tile_part + 10])
+    return {
+        "a marker in coded data": stream[:middle] + b"\xff\xa0" + stream[middle + 2 :],
+        "a false packet mark": stream[:middle] + b"\xff\x91\x00\x09" + stream[middle + 4 :],
+        "a shorter tile-part": stream[: tile_part + 6] + struct.pack(">I", length - 40) + stream[tile_part + 10 :],
+        "a longer tile-part": stream[: tile_part + 6] + struct.pack(">I", length * 9) + stream[tile_part + 10 :],
+        "no start of tile-part": stream[:tile_part] + b"\x00\x90" + stream[tile_part + 2 :],
+        "no start of coded data": stream[: coded_data - 2] + b"\xff\x00" + stream[coded_data:],
+    }[damage]
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        ("a marker in coded data", "with a marker inside coded data at byte"),
+        ("a false packet mark", "with a marker inside coded data at byte"),
+        ("a shorter tile-part", "without tile-part or end mark at byte"),
+        ("a longer tile-part", "with a tile-part of .* bytes at byte"),
+        ("no start of tile-part", "with a damaged header at byte"),
+        ("no start of coded data", "a JPEG 2000 code stream"),
+    ],
+)
+def test_jpeg_2000_overwritten_where_its_structure_shows_it_is_refused(
+    jpeg_2000: tuple[bytes, str], damage: str, found: str
+) -> None:
+    stream, syntax = jpeg_2000
+    options = {"syntax": syntax, "rows": 12, "columns": 16, "bits": 16, "allocated": 16}
+    np.testing.assert_array_equal(decode(stream, **options), RUN10[0])
+    with pytest.raises(FrameError, match=f"found a JPEG 2000 code stream.*{found}|found {found}"):
+        decode(damaged_jpeg_2000(stream, damage), **options)
+
+
+def test_a_last_jpeg_2000_tile_part_without_length_reaches_to_the_end(jpeg_2000: tuple[bytes, str]) -> None:
+    stream, syntax = jpeg_2000
+    length = stream.index(b"\xff\x90") + 6
+    stream = stream[:length] + bytes(4) + stream[length + 4 :]
+    pixels = decode(stream, syntax=syntax, rows=12, columns=16, bits=16, allocated=16)
+    np.testing.assert_array_equal(pixels, RUN10[0])
 
 
 def test_the_standards_own_jpeg_ls_picture_is_read() -> None:
