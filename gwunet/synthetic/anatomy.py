@@ -1,7 +1,7 @@
 """The body as smooth line integrals of attenuation: soft tissue, lungs, heart, diaphragm, spine and ribs.
 
 Positions are in body units, x to the right and y towards the feet, with the spine at x = 0, the lungs' bases near
-y = 0.5 and a frame about one unit wide. Line integrals are natural logarithms of attenuation.
+y = 0.5 and a square frame about one unit wide. Line integrals are natural logarithms of attenuation.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gwunet.synthetic.raster import FloatImage
+from gwunet.synthetic.raster import FloatImage, Shape, edge_of
 
 Image = NDArray[np.floating]
 
@@ -62,16 +62,16 @@ class View:
     x: float
     y: float
     width: float
-    """Width of the frame in body units; small is a high magnification."""
+    """Edge of a square frame of the same area in body units; small is a high magnification."""
     parallax: float
     """Shift of the spine against the heart by the C-arm's angulation."""
 
-    def grid(self, size: int) -> tuple[Image, Image]:
-        """x and y at every pixel, (size, size) each."""
-        rows, columns = np.mgrid[:size, :size].astype(np.float32)
-        scale = np.float32(self.width / size)
-        half = (size - 1) / 2
-        return self.x + (columns - half) * scale, self.y + (rows - half) * scale
+    def grid(self, shape: Shape) -> tuple[Image, Image]:
+        """x and y at every pixel, (H, W) each."""
+        rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+        scale = np.float32(self.width / edge_of(shape))
+        middle_row, middle_column = ((edge - 1) / 2 for edge in shape)
+        return self.x + (columns - middle_column) * scale, self.y + (rows - middle_row) * scale
 
 
 def sample_view(rng: np.random.Generator) -> View:
@@ -93,15 +93,15 @@ class Layers:
     beating: FloatImage
 
 
-def build_layers(body: Body, view: View, size: int, rng: np.random.Generator) -> Layers:
+def build_layers(body: Body, view: View, shape: Shape, rng: np.random.Generator) -> Layers:
     """The body seen in a view, without vessels or devices."""
-    x, y = view.grid(size)
+    x, y = view.grid(shape)
     still = _soft_tissue(body, x) + _spine(body, x - view.parallax, y)
-    still += body.clutter * rough_texture(rng, size, exponent=1.6)
+    still += body.clutter * rough_texture(rng, shape, exponent=1.6)
     breathing = _lungs_and_liver(body, x, y) + _ribs(body, x, y)
-    breathing += body.clutter * rough_texture(rng, size, exponent=1.3)
+    breathing += body.clutter * rough_texture(rng, shape, exponent=1.3)
     beating = _heart(body, x, y)
-    beating += 0.5 * body.clutter * rough_texture(rng, size, exponent=1.3)
+    beating += 0.5 * body.clutter * rough_texture(rng, shape, exponent=1.3)
     return Layers(
         still=np.asarray(still, np.float32),
         breathing=np.asarray(breathing, np.float32),
@@ -169,7 +169,7 @@ def _ribs(body: Body, x: Image, y: Image) -> Image:
     return body.rib * ribs * _step(outwards - 0.16, 0.02) * _step(0.85 - y, 0.1)
 
 
-def rough_texture(rng: np.random.Generator, size: int, exponent: float) -> FloatImage:
+def rough_texture(rng: np.random.Generator, shape: Shape, exponent: float) -> FloatImage:
     """Random field of unit variance with amplitude falling as frequency to the ``-exponent``.
 
     Anatomical clutter in projections follows such a power law (power exponents of 2.5 to 3.5).
@@ -177,18 +177,18 @@ def rough_texture(rng: np.random.Generator, size: int, exponent: float) -> Float
     Reference: Burgess et al., Human observer detection experiments with mammograms and power-law noise,
     Medical Physics 28 (2001) 419.
     """
-    frequency = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None])
+    frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])
     frequency[0, 0] = np.inf
     # Below two periods per frame the body's own shape rules; above, detail finer than two pixels is left out.
-    amplitude = np.maximum(frequency, 2 / size) ** -exponent * np.exp(-((frequency / 0.25) ** 2))
+    amplitude = np.maximum(frequency, 2 / edge_of(shape)) ** -exponent * np.exp(-((frequency / 0.25) ** 2))
     amplitude[0, 0] = 0
-    spectrum = np.fft.rfft2(rng.standard_normal((size, size))) * amplitude
-    field = np.fft.irfft2(spectrum, s=(size, size))
+    spectrum = np.fft.rfft2(rng.standard_normal(shape)) * amplitude
+    field = np.fft.irfft2(spectrum, s=shape)
     return np.asarray(field / field.std(), np.float32)
 
 
-def bowel_gas(rng: np.random.Generator, size: int) -> FloatImage:
-    """(size, size) negative line integrals: a few rounded pockets of gas with sharp rims."""
-    rough = ndimage.gaussian_filter(rng.standard_normal((size, size)), size * 0.05, mode="wrap")
+def bowel_gas(rng: np.random.Generator, shape: Shape) -> FloatImage:
+    """(H, W) negative line integrals: a few rounded pockets of gas with sharp rims."""
+    rough = ndimage.gaussian_filter(rng.standard_normal(shape), edge_of(shape) * 0.05, mode="wrap")
     rough /= rough.std()
     return np.asarray(-0.25 * np.sqrt(np.clip(rough - 1.1, 0, None)), np.float32)

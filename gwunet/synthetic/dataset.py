@@ -13,10 +13,10 @@ from typing import Any
 from gwunet.errors import OutputError, UsageError
 from gwunet.io.frames import write_frame, write_mask
 from gwunet.jsonio import write_json
-from gwunet.synthetic.scene import WireCount
-from gwunet.synthetic.sequence import SimulatedFrame, SimulatedWire, simulate_sequence
+from gwunet.synthetic.options import Border, Collimator, FrameOptions, Size, WireCount
+from gwunet.synthetic.sequence import SimulatedWire, frames_of
+from gwunet.synthetic.wire import WIDTH_RANGE_PX
 
-MIN_SIZE = 64
 TRUTH_NAME = "centrelines.json"
 
 
@@ -27,23 +27,32 @@ class Recipe:
     patients: int
     sequences: int
     frames: int
-    size: int
-    wires: WireCount
+    options: FrameOptions
     seed: int
     test_patients: int
 
     def check(self) -> None:
         """Raises ``UsageError`` for values that cannot work."""
-        least = {"patients": 1, "sequences": 1, "frames": 1, "size": MIN_SIZE, "seed": 0, "test_patients": 0}
+        least = {"patients": 1, "sequences": 1, "frames": 1, "seed": 0, "test_patients": 0}
         for name, limit in least.items():
             if getattr(self, name) < limit:
                 raise UsageError(f"{name}: found {getattr(self, name)}, wanted at least {limit}")
-        if self.wires not in (1, 2, "mixed"):
-            raise UsageError(f"wires: found {self.wires!r}, wanted 1, 2 or 'mixed'")
+        self.options.check()
         if self.test_patients >= self.patients:
             raise UsageError(
                 f"test_patients: found {self.test_patients}, wanted fewer than the {self.patients} patients"
             )
+
+    def description(self) -> dict[str, Any]:
+        """For ``dataset.json``: the arguments of ``synthesize_dataset`` that make the same files."""
+        return {
+            "patients": self.patients,
+            "sequences": self.sequences,
+            "frames": self.frames,
+            **self.options.asked,
+            "seed": self.seed,
+            "test_patients": self.test_patients,
+        }
 
 
 def synthesize_dataset(
@@ -52,8 +61,12 @@ def synthesize_dataset(
     patients: int = 10,
     sequences: int = 2,
     frames: int = 8,
-    size: int = 512,
+    size: Size = 512,
     wires: WireCount = "mixed",
+    bits: int = 8,
+    border: Border = "random",
+    collimator: Collimator = "random",
+    wire_width: tuple[float, float] = WIDTH_RANGE_PX,
     seed: int = 0,
     test_patients: int | None = None,
     overwrite: bool = False,
@@ -70,8 +83,16 @@ def synthesize_dataset(
         patients: number of patients; the first ``test_patients`` of them are for testing.
         sequences: sequences of each patient.
         frames: frames of each sequence.
-        size: height and width of the frames, at least 64.
+        size: edge of square frames, or rows and columns; at least 64, and no edge over four times the other.
         wires: guidewires in a sequence: 1, 2 (they cross), or "mixed".
+        bits: of a grey level: 8, or 12 to 16, which are stored in 16-bit files.
+        border: outside the exposed field: "random" is a black of 0 to 20 (of 255) with a little noise, drawn for each
+            sequence; a level from 0 to 60 (of 255, scaled where there are more bits) is exactly that and flat; with
+            "jpeg" it is drawn and frames go through JPEG compression, so that the field's edge rings; "none" leaves
+            none.
+        collimator: outline of the exposed field: "circular", "rectangular", "none", or "random": these, or a circle
+            cut by blades, drawn for each sequence.
+        wire_width: range in pixels, within 1.5 to 8, from which each wire's width is drawn.
         seed: any integer from 0.
         test_patients: patients kept out of training, in imagesTs; default: a fifth of the patients.
         overwrite: replace ``folder`` if it is a simulated dataset.
@@ -86,8 +107,9 @@ def synthesize_dataset(
         patients=patients,
         sequences=sequences,
         frames=frames,
-        size=size,
-        wires=wires,
+        options=FrameOptions(
+            size=_plain(size), wires=wires, bits=bits, border=border, collimator=collimator, wire_width=wire_width
+        ),
         seed=seed,
         test_patients=patients // 5 if test_patients is None else test_patients,
     )
@@ -101,6 +123,11 @@ def synthesize_dataset(
         if folder.exists():
             folder.rename(replaced)
         whole.rename(folder)
+
+
+def _plain(size: Size) -> Size:
+    """An edge where rows and columns are equal."""
+    return size if isinstance(size, int) or size[0] != size[1] else size[0]
 
 
 def _check_free(folder: Path, overwrite: bool) -> None:
@@ -131,7 +158,7 @@ def _write_dataset(
         "labels": {"background": 0, "guidewire": 1},
         "file_ending": ".png",
         "numTraining": (recipe.patients - recipe.test_patients) * recipe.sequences * recipe.frames,
-        "simulation": recipe,
+        "simulation": recipe.description(),
         "cases": cases,
     }
     write_json(folder / "dataset.json", description)
@@ -155,14 +182,7 @@ def _write_sequence(folder: Path, recipe: Recipe, job: tuple[int, int]) -> Writt
     patient, sequence = job
     half = "Ts" if patient < recipe.test_patients else "Tr"
     name = f"p{patient:03d}_s{sequence:02d}"
-    simulated: Iterator[SimulatedFrame] = simulate_sequence(
-        seed=recipe.seed,
-        patient=patient,
-        sequence=sequence,
-        frames=recipe.frames,
-        size=recipe.size,
-        wires=recipe.wires,
-    )
+    simulated = frames_of(recipe.options, seed=recipe.seed, patient=patient, sequence=sequence, frames=recipe.frames)
     written: Written = []
     for number, frame in enumerate(simulated):
         case = f"{name}_f{number:04d}"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gwunet.synthetic.raster import FloatImage
+from gwunet.synthetic.raster import FloatImage, Shape, edge_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,7 +17,7 @@ class Motion:
     rule, and points moved by its inverse, so that wires and images agree.
     """
 
-    size: int
+    shape: Shape
     frame_interval_s: float
     breathing_px: tuple[float, float]
     """Row and column amplitude."""
@@ -33,6 +33,11 @@ class Motion:
     heart_phase: float
     zoom: tuple[float, ...]
     """Magnification of each frame about the frame's centre."""
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """(2,) row and column of the frame's centre."""
+        return (np.asarray(self.shape) - 1) / 2
 
     def breathing(self, frame: int) -> NDArray[np.float64]:
         """(2,) displacement of the thorax in pixels."""
@@ -55,8 +60,8 @@ class Motion:
 
     def sources(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Sampling positions, (2, H, W) each, for what stays still, what breathes, and what breathes and beats."""
-        grid = np.mgrid[: self.size, : self.size].astype(np.float32)
-        centre = (self.size - 1) / 2
+        grid = np.mgrid[: self.shape[0], : self.shape[1]].astype(np.float32)
+        centre = self.centre.astype(np.float32)[:, None, None]
         still = centre + (grid - centre) / np.float32(self.zoom[frame])
         breathing = still - self.breathing(frame).astype(np.float32)[:, None, None]
         beating = breathing - self.heart_displacement(still, frame)
@@ -68,24 +73,25 @@ class Motion:
         seen = target
         for _ in range(8):  # a contraction by at most a fifth: eight rounds reach 1e-4 px
             seen = target + self.heart_displacement(seen, frame)
-        centre = (self.size - 1) / 2
+        centre = self.centre[:, None]
         return np.asarray(centre + (seen - centre) * self.zoom[frame]).T
 
 
-def sample_motion(rng: np.random.Generator, size: int, frames: int) -> Motion:
+def sample_motion(rng: np.random.Generator, shape: Shape, frames: int) -> Motion:
     """Motion of one sequence, drawn for adults at rest: 12 to 20 breaths and 55 to 100 beats a minute."""
+    size = edge_of(shape)
     zoom = np.ones(frames)
     if rng.random() < 0.15:
         zoom[rng.integers(1, max(2, frames)) :] = rng.uniform(1.05, 1.2)
     direction = rng.uniform(0, 2 * np.pi)
     heart_px = size * rng.uniform(0.004, 0.018)
     return Motion(
-        size=size,
+        shape=shape,
         frame_interval_s=1 / float(rng.choice([7.5, 10.0, 15.0])),
         breathing_px=(size * rng.uniform(0.005, 0.03), size * rng.uniform(-0.006, 0.006)),
         breathing_period_s=60 / rng.uniform(12, 20),
         breathing_phase=rng.uniform(0, 2 * np.pi),
-        heart_centre=(size * rng.uniform(0.3, 0.7), size * rng.uniform(0.3, 0.7)),
+        heart_centre=(shape[0] * rng.uniform(0.3, 0.7), shape[1] * rng.uniform(0.3, 0.7)),
         heart_radius_px=size * rng.uniform(0.2, 0.35),
         heart_px=(heart_px * np.sin(direction), heart_px * np.cos(direction)),
         heart_contraction=rng.uniform(0.0, 0.06),

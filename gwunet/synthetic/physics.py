@@ -1,4 +1,4 @@
-"""From line integrals of attenuation to an 8-bit frame: beam, scatter, quantum noise, detector and display."""
+"""From line integrals of attenuation to grey levels: beam, scatter, quantum noise, detector and display."""
 
 import dataclasses
 
@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from gwunet.synthetic.raster import FloatImage
+from gwunet.synthetic.raster import FloatImage, Shape, edge_of
 
 GREY_LEVELS = 255
-
-
+"""White of 8 bits, in which all grey levels are before they are rounded."""
 BLUR_RANGE_PX = (0.4, 0.6)
 """Gaussian blur of the detector: a modulation transfer of 0.45 to 0.17 at the Nyquist frequency, as scintillators of
 caesium iodide have."""
@@ -90,29 +89,38 @@ class Display:
         return black + aperture * (self.curve(quanta) - black)
 
 
-def sample_detector(rng: np.random.Generator, size: int) -> Detector:
+def sample_detector(rng: np.random.Generator, shape: Shape) -> Detector:
     """Fluoroscopic dose: tens of quanta per pixel and frame."""
     return Detector(
         mean_quanta=float(np.exp(rng.uniform(np.log(40), np.log(180)))),
         scatter_to_primary=rng.uniform(0.2, 0.9),
-        scatter_width_px=size * rng.uniform(0.08, 0.16),
+        scatter_width_px=edge_of(shape) * rng.uniform(0.08, 0.16),
         blur_px=rng.uniform(*BLUR_RANGE_PX),
         electronic_noise=rng.uniform(0.3, 1.0),
     )
 
 
-def sample_display(rng: np.random.Generator, quanta: FloatImage, exposed: NDArray[np.bool_]) -> Display:
-    """A window that suits a noise-free frame, more or less generous."""
+def sample_display(
+    rng: np.random.Generator, quanta: FloatImage, exposed: NDArray[np.bool_], black: float | None = None
+) -> Display:
+    """A window that suits a noise-free frame, more or less generous; a ``black`` of None is drawn."""
     darkest, brightest = np.percentile(quanta[exposed], [0.5, 99.7])
-    return Display(
+    display = Display(
         low=float(darkest) * rng.uniform(0.2, 0.7),
         high=float(brightest) * rng.uniform(1.0, 1.35),
         gamma=rng.uniform(0.45, 0.85),
         black=rng.uniform(0, 20),
         white=rng.uniform(225, GREY_LEVELS),
     )
+    return display if black is None else dataclasses.replace(display, black=float(black))
 
 
-def quantise(grey: FloatImage) -> NDArray[np.uint8]:
-    """Grey levels as 8-bit integers."""
-    return np.clip(np.rint(grey), 0, GREY_LEVELS).astype(np.uint8)
+def grey_scale(bits: int) -> np.float32:
+    """Levels of ``bits`` bits for one of 8 bits."""
+    return np.float32(((1 << bits) - 1) / GREY_LEVELS)
+
+
+def quantise(grey: FloatImage, bits: int) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Grey levels of 8 bits, not yet rounded, as integers of ``bits`` bits: uint8, or uint16 for more than 8."""
+    levels = np.clip(np.rint(grey * grey_scale(bits)), 0, (1 << bits) - 1)
+    return np.asarray(levels, np.uint8) if bits <= 8 else np.asarray(levels, np.uint16)

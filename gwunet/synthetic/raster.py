@@ -1,6 +1,7 @@
 """Curves drawn with subpixel accuracy: distances, and the path of a ray through cylinders."""
 
 import dataclasses
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,13 +9,20 @@ from numpy.typing import NDArray
 from gwunet.synthetic.curves import Points
 
 FloatImage = NDArray[np.float32]
+Shape = tuple[int, int]
+"""Rows and columns of a frame."""
+
+
+def edge_of(shape: Shape) -> int:
+    """Edge in pixels of the square frame of the same area: what grows with the frame is given in shares of it."""
+    return round(math.sqrt(shape[0] * shape[1]))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Footprint:
     """Pixels near a curve; a pixel near several segments is listed once for each."""
 
-    shape: tuple[int, int]
+    shape: Shape
     pixel: NDArray[np.int64]
     """(M,) index into the flattened image."""
     distance: NDArray[np.float64]
@@ -35,7 +43,7 @@ class Footprint:
         return image.reshape(self.shape)
 
 
-def footprint(points: Points, shape: tuple[int, int], reach_px: float) -> Footprint:
+def footprint(points: Points, shape: Shape, reach_px: float) -> Footprint:
     """The pixels whose centres lie within ``reach_px`` of a polyline, with their exact distances to its segments."""
     start, step = points[:-1], np.diff(points, axis=0)
     middle = np.rint(start + step / 2).astype(np.int64)
@@ -66,7 +74,7 @@ def chord(distance: NDArray[np.float64], radius: NDArray[np.float64] | float) ->
     return integral(distance + 0.5) - integral(distance - 0.5)
 
 
-def tube(points: Points, shape: tuple[int, int], radius_px: NDArray[np.float64] | float) -> FloatImage:
+def tube(points: Points, shape: Shape, radius_px: NDArray[np.float64] | float) -> FloatImage:
     """(H, W) path in pixels through a solid cylinder along a curve; a radius for all or each of the segments."""
     radii = np.broadcast_to(np.asarray(radius_px, np.float64), (len(points) - 1,))
     near = footprint(points, shape, float(radii.max()) + 0.5)

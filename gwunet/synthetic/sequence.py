@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.synthetic.anatomy import sample_body
+from gwunet.synthetic.compression import through_jpeg
 from gwunet.synthetic.contrast import attenuation_for, contrast_to_noise, neighbourhood, noise_near
 from gwunet.synthetic.curves import Points
 from gwunet.synthetic.motion import resample
-from gwunet.synthetic.physics import Display, quantise, sample_display
+from gwunet.synthetic.options import Border, Collimator, FrameOptions, Size, WireCount
+from gwunet.synthetic.physics import Display, grey_scale, quantise, sample_display
 from gwunet.synthetic.raster import FloatImage, chord, footprint
-from gwunet.synthetic.scene import Scene, WireCount, sample_scene
+from gwunet.synthetic.scene import Scene, sample_scene
 from gwunet.synthetic.wire import WIDTH_RANGE_PX, Wire
 
 MIN_LENGTH_PX = 8
@@ -37,9 +39,9 @@ class SimulatedWire:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class SimulatedFrame:
-    """One frame; all images (H, W)."""
+    """One frame; all images (H, W), grey levels in the units of ``image``."""
 
-    image: NDArray[np.uint8]
+    image: NDArray[np.uint8] | NDArray[np.uint16]
     mask: NDArray[np.uint8]
     """1 on wires, else 0."""
     exposed: NDArray[np.bool_]
@@ -63,22 +65,51 @@ class _DrawnWire:
 
 
 def simulate_sequence(
-    *, seed: int, patient: int, sequence: int, frames: int = 8, size: int = 512, wires: WireCount = "mixed"
+    *,
+    seed: int,
+    patient: int,
+    sequence: int,
+    frames: int = 8,
+    size: Size = 512,
+    wires: WireCount = "mixed",
+    bits: int = 8,
+    border: Border = "random",
+    collimator: Collimator = "random",
+    wire_width: tuple[float, float] = WIDTH_RANGE_PX,
 ) -> Iterator[SimulatedFrame]:
     """Frames of one sequence, in order.
 
-    They depend on the arguments alone: a sequence is the same whatever else is simulated.
+    They depend on the arguments alone: a sequence is the same whatever else is simulated. The options from ``size`` on
+    are those of ``synthesize_dataset``.
+
+    Raises:
+        UsageError: an option cannot work.
     """
-    body = sample_body(np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient,))))
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient, sequence)))
-    scene = sample_scene(body, rng, size=size, frames=frames, wires=wires)
+    options = FrameOptions(
+        size=size, wires=wires, bits=bits, border=border, collimator=collimator, wire_width=wire_width
+    )
+    options.check()
+    return frames_of(options, seed=seed, patient=patient, sequence=sequence, frames=frames)
+
+
+def frames_of(
+    options: FrameOptions, *, seed: int, patient: int, sequence: int, frames: int
+) -> Iterator[SimulatedFrame]:
+    """``simulate_sequence`` with options that are checked already."""
+    body = sample_body(_generator(seed, patient))
+    rng = _generator(seed, patient, sequence)
+    scene = sample_scene(body, rng, _generator(seed, patient, sequence, 0), frames=frames, options=options)
     display = None
     for frame in range(frames):
         primary = scene.detector.expected_quanta(_line_integrals(scene, frame), scene.flood, scene.exposed)
         if display is None:
-            display = sample_display(rng, primary + scene.detector.scatter(primary), scene.exposed)
+            display = sample_display(rng, primary + scene.detector.scatter(primary), scene.exposed, options.black)
         shown = dataclasses.replace(display, high=display.high / scene.gain[frame])
-        yield _expose(scene, frame, primary, shown, rng)
+        yield _expose(scene, frame, primary, shown, options.bits, rng)
+
+
+def _generator(seed: int, *key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 def _line_integrals(scene: Scene, frame: int) -> FloatImage:
@@ -90,7 +121,7 @@ def _line_integrals(scene: Scene, frame: int) -> FloatImage:
 
 
 def _expose(
-    scene: Scene, frame: int, primary: FloatImage, display: Display, rng: np.random.Generator
+    scene: Scene, frame: int, primary: FloatImage, display: Display, bits: int, rng: np.random.Generator
 ) -> SimulatedFrame:
     detector = scene.detector
     scatter = detector.scatter(primary)
@@ -103,10 +134,12 @@ def _expose(
         density = attenuation_for(contrast, path, primary[wire.mask], unwired[wire.mask], display)
         integral += np.float32(density) * wire.path_px
     expected = primary * np.exp(-integral) + scatter
-    background = display.grey(unwired, scene.aperture)
-    noise_free = display.grey(detector.blur(expected), scene.aperture)
+    background = display.grey(unwired, scene.aperture) * grey_scale(bits)
+    noise_free = display.grey(detector.blur(expected), scene.aperture) * grey_scale(bits)
     shadow = scene.black_noise * rng.standard_normal(primary.shape, np.float32) * (1 - scene.aperture)
-    image = quantise(display.grey(detector.read_out(expected, rng), scene.aperture) + shadow)
+    image = quantise(display.grey(detector.read_out(expected, rng), scene.aperture) + shadow, bits)
+    if scene.jpeg_quality is not None:
+        image = through_jpeg(image, scene.jpeg_quality)
     wires = []
     for wire in drawn:
         alone = wire.mask & (sum(other.mask.astype(np.uint8) for other in drawn) == 1)
@@ -133,7 +166,6 @@ def _draw_wires(scene: Scene, frame: int) -> list[_DrawnWire]:
 
 def _draw(wire: Wire, scene: Scene, frame: int) -> _DrawnWire | None:
     """The wire in a frame, from where it last enters the field to its tip; None if too little of it is inside."""
-    shape = scene.aperture.shape
     points = scene.motion.move(wire.shape(frame), frame)
     inside = _inside(points, scene.exposed)
     first = int(np.flatnonzero(~inside)[-1]) + 1 if not inside.all() else 0
@@ -141,8 +173,8 @@ def _draw(wire: Wire, scene: Scene, frame: int) -> _DrawnWire | None:
         return None
     # Some points before the entry, so that the wire reaches into the penumbra.
     drawn = points[max(0, first - 8) :]
-    width_px = min(WIDTH_RANGE_PX[1], wire.width_px * scene.motion.zoom[frame])
-    near = footprint(drawn, (shape[0], shape[1]), width_px / 2 + 1)
+    width_px = min(wire.widest_px, wire.width_px * scene.motion.zoom[frame])
+    near = footprint(drawn, scene.motion.shape, width_px / 2 + 1)
     density = wire.density(len(drawn))[near.segment]
     mask = (near.distance_image(far=np.inf) <= width_px / 2) & scene.exposed
     return _DrawnWire(

@@ -4,29 +4,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.synthetic.curves import Points, smooth_noise, smooth_turns, trace
-from gwunet.synthetic.raster import FloatImage, tube
+from gwunet.synthetic.raster import FloatImage, Shape, edge_of, tube
 
 IODINE = 25.0
-"""Line integral of a path of one frame's width through blood with contrast agent: 0.05 a pixel of 512."""
+"""Line integral of a path of one edge of a square frame through blood with contrast agent: 0.05 a pixel of 512."""
 SMALLEST_RADIUS_PX = 0.5
 
 
-def vessel_tree(rng: np.random.Generator, size: int, root: NDArray[np.float64], radius_px: float) -> FloatImage:
-    """(size, size) line integrals of a contrast-filled tree that tapers and branches from ``root`` into the frame.
+def vessel_tree(rng: np.random.Generator, shape: Shape, root: NDArray[np.float64], radius_px: float) -> FloatImage:
+    """(H, W) line integrals of a contrast-filled tree that tapers and branches from ``root`` into the frame.
 
     Radii divide by Murray's law, the cube of the parent's being the sum of the cubes of the daughters'
     (Murray, PNAS 12 (1926) 207).
     """
-    image = np.zeros((size, size), np.float32)
-    centre = size * rng.uniform(0.35, 0.65, 2)
+    size = edge_of(shape)
+    image = np.zeros(shape, np.float32)
+    centre = np.multiply(shape, rng.uniform(0.35, 0.65, 2))
     row, column = centre - root
     pending = [(root, float(np.arctan2(row, column)), radius_px)]
     while pending:
         start, heading, radius = pending.pop()
         points, heading = _segment(rng, size, start, heading, radius)
         radii = radius * np.linspace(1, 0.93, len(points) - 1)
-        np.maximum(image, tube(points, image.shape, radii), out=image)
-        if not _near_frame(points[-1], size):
+        np.maximum(image, tube(points, shape, radii), out=image)
+        if not _near_frame(points[-1], shape):
             continue
         # A side branch leaves the trunk, which goes on nearly straight.
         share, side = rng.uniform(0.08, 0.5), rng.choice([-1.0, 1.0])
@@ -48,5 +49,6 @@ def _segment(
     return trace(start, general + fade_in * winding), float(general[-1])
 
 
-def _near_frame(point: NDArray[np.float64], size: int) -> bool:
-    return bool((point > -0.05 * size).all() and (point < 1.05 * size).all())
+def _near_frame(point: NDArray[np.float64], shape: Shape) -> bool:
+    beyond = 0.05 * edge_of(shape)
+    return bool((point > -beyond).all() and (point < np.add(shape, beyond)).all())

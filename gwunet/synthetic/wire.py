@@ -7,12 +7,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from gwunet.synthetic.curves import Points, headings_of, random_curve, trace
+from gwunet.synthetic.raster import edge_of
 
 WIDTH_RANGE_PX = (2.0, 3.0)
+"""Of which a wire's width is drawn unless another range is asked for."""
 CNR_RANGE = (2.15, 2.85)
 """What is asked for; what is measured scatters around it and stays between 1 and 3."""
 MIN_VISIBLE = 0.25
-"""Shortest path inside the field in shares of the frame's size."""
+"""Shortest path inside the field in shares of the frame's edge."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +24,8 @@ class Wire:
     path: Points
     """(N, 2) from outside the frame to where the tip may reach."""
     width_px: float
+    widest_px: float
+    """No magnification makes it wider."""
     cnr: float
     """Wanted contrast-to-noise ratio, mean over the visible wire."""
     advance: tuple[int, ...]
@@ -59,20 +63,21 @@ def path_through(
     Returns:
         The path and the index of ``point`` in it.
     """
-    size = depth.shape[0]
+    size = edge_of(depth.shape)
     margin = 0.05 * size
     ahead = random_curve(rng, point, heading, int(0.8 * size), bend=rng.uniform(2, 5) / size)
     stop = np.flatnonzero(_depth_at(depth, ahead) < margin)
     ahead = ahead[: stop[0]] if stop.size else ahead
-    behind = random_curve(rng, point, heading + np.pi, 2 * size, bend=1.2 / size)
-    left = np.flatnonzero(((behind < -0.06 * size) | (behind > 1.06 * size)).any(axis=1))
+    behind = random_curve(rng, point, heading + np.pi, 2 * max(depth.shape), bend=1.2 / size)
+    beyond = 0.06 * size
+    left = np.flatnonzero(((behind < -beyond) | (behind > np.add(depth.shape, beyond))).any(axis=1))
     behind = behind[: left[0] + 1] if left.size else behind
     return np.concatenate([behind[:0:-1], ahead]), len(behind) - 1
 
 
 def sample_path(rng: np.random.Generator, depth: NDArray[np.floating]) -> Points:
     """The longest of a few random paths through the field."""
-    size = depth.shape[0]
+    size = edge_of(depth.shape)
     candidates = []
     for _ in range(6):
         inside = np.argwhere(depth > 0.3 * depth.max())
@@ -83,7 +88,7 @@ def sample_path(rng: np.random.Generator, depth: NDArray[np.floating]) -> Points
 
 def crossing_path(rng: np.random.Generator, depth: NDArray[np.floating], other: Points) -> tuple[Points, int]:
     """A path that crosses ``other`` at a good angle inside the field, and the index of the crossing in it."""
-    size = depth.shape[0]
+    size = edge_of(depth.shape)
     deep = np.flatnonzero(_depth_at(depth, other) > 0.1 * size)
     candidates = []
     for _ in range(6):
@@ -95,10 +100,15 @@ def crossing_path(rng: np.random.Generator, depth: NDArray[np.floating], other: 
 
 
 def sample_wire(
-    rng: np.random.Generator, path: Points, depth: NDArray[np.floating], frames: int, start: int | None = None
+    rng: np.random.Generator,
+    path: Points,
+    depth: NDArray[np.floating],
+    frames: int,
+    width_range_px: tuple[float, float],
+    start: int | None = None,
 ) -> Wire:
     """A wire that advances along ``path`` from index ``start`` (default: a random one), with pauses and withdrawals."""
-    size = depth.shape[0]
+    size = edge_of(depth.shape)
     entered = int(np.argmax(_depth_at(depth, path) > 0))
     tip_length = int(size * rng.uniform(0.04, 0.09))
     earliest = min(entered + int(MIN_VISIBLE * size), len(path) - 1)
@@ -109,7 +119,8 @@ def sample_wire(
     turn = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.35, frames))
     return Wire(
         path=path,
-        width_px=rng.uniform(*WIDTH_RANGE_PX),
+        width_px=rng.uniform(*width_range_px),
+        widest_px=width_range_px[1],
         cnr=rng.uniform(*CNR_RANGE),
         advance=tuple(int(a) for a in advance),
         tip_length=tip_length,

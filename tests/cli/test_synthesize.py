@@ -1,7 +1,10 @@
 """``gw_synthesize`` as a user calls it."""
 
+import json
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gwunet.cli.synthesize import main
@@ -15,6 +18,18 @@ def test_makes_the_dataset_in_the_workspace(tmp_path: Path, capsys: pytest.Captu
     folder = tmp_path / "raw" / "Dataset900_Simulated"
     assert len(Dataset.open(folder).training) == len(Dataset.open(folder).test) == 1
     assert str(folder) in capsys.readouterr().out
+
+
+def test_options_reach_the_frames(tmp_path: Path) -> None:
+    options = shlex.split("--size 64x96 --bits 16 --border 15 --collimator circular --wire_width 4 4 --wires 1")
+    assert main(["900", *SMALL, *options, "--workspace", str(tmp_path)]) == 0
+    folder = tmp_path / "raw" / "Dataset900_Simulated"
+    dataset = Dataset.open(folder)
+    frame = dataset.read_frame(dataset.training[0])
+    assert (frame.shape, frame.dtype) == ((64, 96), np.uint16)
+    assert np.median(frame[:, :3]) == 15 * 257
+    cases = json.loads((folder / "centrelines.json").read_text())["cases"].values()
+    assert {wire["width_px"] for case in cases for wire in case["wires"]} == {4.0}
 
 
 def test_a_second_call_needs_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +48,21 @@ def test_an_id_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(
     "wrong",
-    [["heart"], ["../Dataset900_X"], ["900", "--wires", "3"], ["900", "--size", "32"], ["900", "--patients", "0"]],
+    [
+        ["heart"],
+        ["../Dataset900_X"],
+        ["900", "--wires", "3"],
+        ["900", "--size", "32"],
+        ["900", "--size", "64x"],
+        ["900", "--size", "64x64x64"],
+        ["900", "--size", "64.5"],
+        ["900", "--patients", "0"],
+        ["900", "--bits", "9"],
+        ["900", "--border", "-3"],
+        ["900", "--border", "15.5"],
+        ["900", "--border", "none", "--collimator", "rectangular"],
+        ["900", "--wire_width", "1", "2"],
+    ],
 )
 def test_wrong_use_exits_with_2_and_writes_nothing(tmp_path: Path, wrong: list[str]) -> None:
     assert main([*wrong, "--workspace", str(tmp_path / "workspace")]) == 2

@@ -7,7 +7,7 @@ from scipy import ndimage
 from gwunet.synthetic.motion import Motion, resample, sample_motion
 
 MOTION = Motion(
-    size=96,
+    shape=(96, 120),
     frame_interval_s=0.1,
     breathing_px=(3.0, 0.5),
     breathing_period_s=4.0,
@@ -25,7 +25,7 @@ MOTION = Motion(
 @pytest.mark.parametrize("frame", [0, 1, 2])
 def test_a_blob_is_seen_where_its_point_is_moved(frame: int) -> None:
     point = np.array([44.0, 52.0])
-    rows, columns = np.mgrid[:96, :96]
+    rows, columns = np.mgrid[:96, :120]
     blob = np.exp(-((rows - point[0]) ** 2 + (columns - point[1]) ** 2) / (2 * 1.5**2)).astype(np.float32)
 
     seen = resample(blob, MOTION.sources(frame)[2])
@@ -42,7 +42,7 @@ def test_the_heart_deforms_what_lies_near_it_only() -> None:
 
 
 def test_zoom_changes_in_some_sequences_and_never_exceeds_a_fifth() -> None:
-    zooms = [sample_motion(np.random.default_rng(seed), 128, 6).zoom for seed in range(60)]
+    zooms = [sample_motion(np.random.default_rng(seed), (128, 128), 6).zoom for seed in range(60)]
     changed = [zoom for zoom in zooms if len(set(zoom)) > 1]
     assert 2 <= len(changed) <= 20
     assert all(1 <= value <= 1.2 for zoom in zooms for value in zoom)

@@ -59,4 +59,4 @@ def test_display_is_monotonic_and_black_outside_the_field() -> None:
     grey = display.grey(np.tile(np.linspace(0, 260, 128, dtype=np.float32), (128, 1)), aperture)
     assert (grey[:, :10] == 14).all()
     assert (np.diff(grey[0, 10:]) >= 0).all()
-    assert quantise(np.array([-3.0, 0.6, 254.5, 300.0], np.float32)).tolist() == [0, 1, 254, 255]
+    assert quantise(np.array([-3.0, 0.6, 254.5, 300.0], np.float32), 8).tolist() == [0, 1, 254, 255]
