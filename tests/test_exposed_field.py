@@ -1,10 +1,13 @@
 """Collimator borders are found at any level, shape and depth; anatomy and wires are left alone."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
+from skimage.draw import polygon2mask
+from skimage.morphology import convex_hull_image
 
 from gwunet.exposed_field import (
     NO_BORDER,
@@ -15,6 +18,7 @@ from gwunet.exposed_field import (
     estimate_border,
     exposed_field,
 )
+from gwunet.synthetic import simulate_sequence
 
 SHAPE = (160, 201)
 ROWS, COLUMNS = np.indices(SHAPE)
@@ -48,8 +52,10 @@ def frame_with(field: np.ndarray, level: float, border_noise: float = 0.0, quali
     rng = np.random.default_rng(1)
     values = np.where(field, body(), level + rng.normal(0, border_noise, SHAPE))
     frame = np.clip(np.rint(values), 0, 255).astype(np.uint8)
-    if quality is None:
-        return frame
+    return frame if quality is None else through_jpeg(frame, quality)
+
+
+def through_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, "JPEG", quality=quality)
     return np.asarray(Image.open(buffer))
@@ -73,17 +79,95 @@ def test_a_border_is_found_to_the_pixel(field: np.ndarray, level: float, noise: 
 @pytest.mark.parametrize("field", FIELDS.values(), ids=FIELDS)
 @pytest.mark.parametrize("level", [0, 15, 20])
 @pytest.mark.parametrize("quality", [50, 85])
-def test_jpeg_ringing_widens_the_field_by_a_block_at_most(field: np.ndarray, level: int, quality: int) -> None:
-    """The field keeps its own pixels, and takes in the 8 x 8 blocks that hold its edge at worst."""
+def test_jpeg_moves_the_fields_end_by_three_pixels_at_most(field: np.ndarray, level: int, quality: int) -> None:
+    """Though the 8 x 8 blocks that hold the end ring."""
     found = found_field(frame_with(field, level, 1.0, quality))
     assert (field & ~found).mean() < 0.001
+    assert (found & ~field).mean() < 0.01
     found_box, box = bounding_box(found), bounding_box(field)
-    assert box.top - 8 <= found_box.top <= box.top + 1
-    assert box.left - 8 <= found_box.left <= box.left + 1
-    assert box.bottom - 1 <= found_box.bottom <= box.bottom + 8
-    assert box.right - 1 <= found_box.right <= box.right + 8
-    assert (found & ~field).mean() < 0.07
-    assert not found.all()
+    for side in ("top", "bottom", "left", "right"):
+        assert abs(getattr(found_box, side) - getattr(box, side)) <= 3
+
+
+SIMULATED: dict[str, dict[str, Any]] = {
+    "black 0, circular": {"border": 0, "collimator": "circular"},
+    "black 0, rectangular": {"border": 0, "collimator": "rectangular"},
+    "black 15, circular": {"border": 15, "collimator": "circular"},
+    "black 15, rectangular": {"border": 15, "collimator": "rectangular"},
+    "JPEG, circular": {"border": "jpeg", "collimator": "circular"},
+    "JPEG, rectangular": {"border": "jpeg", "collimator": "rectangular"},
+    "16 bit": {"bits": 16},
+    "16 bit, black 15": {"bits": 16, "border": 15},
+    "not square": {"size": (320, 256)},
+    "none": {"border": "none"},
+}
+
+
+@pytest.mark.parametrize("options", SIMULATED.values(), ids=SIMULATED)
+def test_the_field_agrees_with_the_simulators(options: dict[str, Any]) -> None:
+    """Intersection over union, the border estimated from all frames of a dataset."""
+    frames = [
+        next(simulate_sequence(seed=8, patient=patient, sequence=0, frames=1, **{"size": 256, **options}))
+        for patient in range(2)
+    ]
+    border = estimate_border([border_sample(frame.image) for frame in frames])
+    for frame in frames:
+        found = exposed_field(frame.image, border)
+        assert (found & frame.exposed).sum() >= 0.98 * (found | frame.exposed).sum()
+
+
+@pytest.mark.parametrize("level", [0, 15])
+def test_the_field_ends_half_way_down_the_penumbra(level: int) -> None:
+    """A penumbra of 8 pixels: a threshold just above black would take in 4 of them on either side."""
+    depth = np.minimum.reduce([ROWS - 29.5, 129.5 - ROWS, COLUMNS - 39.5, 159.5 - COLUMNS])
+    share = np.clip(depth / 8 + 0.5, 0, 1)
+    frame = np.rint(level + share * (body(noise=2.0) - level)).astype(np.uint8)
+    found = bounding_box(found_field(frame))
+    assert (found.top, found.left) == pytest.approx((30, 40), abs=1)
+    assert (found.bottom, found.right) == pytest.approx((130, 160), abs=1)
+
+
+def test_oblique_blades_make_a_polygon() -> None:
+    field = polygon2mask(SHAPE, [(10, 60), (30, 170), (120, 190), (150, 90), (90, 12)])
+    found = found_field(frame_with(field, 15, 1.0))
+    assert (found != field).mean() < 0.001
+    np.testing.assert_array_equal(convex_hull_image(found, offset_coordinates=False), found)
+
+
+@pytest.mark.parametrize("level", [0, 15])
+def test_narrow_dark_anatomy_at_the_fields_end_stays(level: int) -> None:
+    """A rib or a diaphragm as dark as the border, between brighter parts: a field has no notches."""
+    field = FIELDS["four sides"]
+    frame = frame_with(field, level, 1.0)
+    frame[inside(60, 85, 33, 60) | inside(110, 131, 80, 120)] = level
+    np.testing.assert_array_equal(found_field(frame), field)
+
+
+@pytest.mark.parametrize("quality", [None, 85])
+def test_a_dark_organ_between_border_and_bright_lung_stays(quality: int | None) -> None:
+    """It is darker than half-way from the border to the lung; narrower ones than this, of 27 pixels, may be cut."""
+    field = FIELDS["four sides"]
+    tissue = np.where(COLUMNS < 60, 60, 220) + np.random.default_rng(0).normal(0, 3, SHAPE)
+    frame = np.rint(np.where(field, tissue, 15)).astype(np.uint8)
+    found = found_field(frame if quality is None else through_jpeg(frame, quality))
+    assert bounding_box(found).left == pytest.approx(bounding_box(field).left, abs=2)
+    assert (found != field).mean() < 0.01
+
+
+def test_letters_in_the_border_are_no_field() -> None:
+    field = FIELDS["circle"]
+    picture = Image.fromarray(frame_with(field, 15, 1.0))
+    ImageDraw.Draw(picture).text((2, 2), "LAO 30", fill=255)
+    assert (found_field(np.asarray(picture)) != field).mean() < 0.001
+
+
+def test_bright_noise_along_the_frames_edge_is_no_field() -> None:
+    """Some real frames have it: two rows that were compressed with something else."""
+    field = FIELDS["four sides"]
+    frame = frame_with(field, 15)
+    frame[:2] = np.random.default_rng(0).normal(15, 7, (2, SHAPE[1])).clip(0, 255)
+    frame[15:40, -1] = 80
+    assert (exposed_field(frame, Border(level=15.0, threshold=28.0, spread=5.0)) != field).mean() < 0.001
 
 
 @pytest.mark.parametrize("level", [0, 15])
