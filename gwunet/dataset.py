@@ -159,6 +159,10 @@ class Dataset:
             + (f": did you mean {close[0]!r}?" if close else ": check the name")
         )
 
+    def reader(self) -> "Dataset":
+        """What worker processes need: it reads frames and masks, but does not carry the list of all cases."""
+        return dataclasses.replace(self, training=(), test=(), description={}, problems=())
+
     def digest(self, cases: Iterable[Case]) -> str:
         """A hash that changes with what is known of ``cases``: their groups, and their files' names, sizes and times.
 

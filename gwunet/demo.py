@@ -18,7 +18,7 @@ from gwunet.evaluation import evaluate_folder
 from gwunet.inference import Predictor, draw_overlay, predict_folder
 from gwunet.io.frames import read_frame, read_mask, write_frame
 from gwunet.jsonio import replacing
-from gwunet.planning import plan_dataset, preprocess_dataset
+from gwunet.planning import plan_dataset
 from gwunet.progress import Progress, no_progress
 from gwunet.synthetic import synthesize_dataset
 from gwunet.training import TrainConfig, train
@@ -89,8 +89,15 @@ def run_demo(
     _simulate(raw, size, seed, overwrite, show_progress)
     clock.lap("simulate")
     cores = available_cores()
-    plan_dataset(DATASET, workspace=workspace, configurations=["fganet"], clean=True, progress=progress)
-    preprocess_dataset(DATASET, workspace=workspace, threads=cores, progress=progress)
+    plan_dataset(
+        DATASET,
+        workspace=workspace,
+        configurations=["fganet"],
+        processes=cores,
+        clean=True,
+        preprocess=True,
+        progress=progress,
+    )
     clock.lap("plan and preprocess")
     options = TrainConfig(minutes=size.training_minutes, seed=seed)
     train(DATASET, 0, workspace=workspace, options=options, overwrite=overwrite, show_progress=show_progress)

@@ -1,30 +1,37 @@
 """What is measured of a raw dataset before anything is decided (``fingerprint.json``)."""
 
-import contextlib
 import dataclasses
-import hashlib
+import functools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.dataset import Case, Dataset
 from gwunet.errors import DatasetError
-from gwunet.exposed_field import Border, BorderSample, Box, border_sample, bounding_box, estimate_border, exposed_field
+from gwunet.exposed_field import (
+    Border,
+    BorderSample,
+    Box,
+    Frame,
+    Mask,
+    border_sample,
+    bounding_box,
+    estimate_border,
+    exposed_field,
+)
+from gwunet.io.frames import digest_pixels
 from gwunet.io.spacing import Plane
+from gwunet.parallel import workers
 from gwunet.progress import Progress, no_progress
 
-FRAMES_PER_PROCESS = 50
-"""A further process pays only with so many frames: starting one costs about a second."""
-MEASURING = 1
+MEASURING = 2
 """Raised when the same frames are measured to other numbers, so that earlier fingerprints are no longer up to date."""
 BORDER_SAMPLE_PX = 2000
 """Border pixels kept of a frame for estimating the level."""
+INTENSITY_PERCENTS = (0.5, 5, 50, 95, 99.5)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +139,7 @@ def extract_fingerprint(dataset: Dataset, processes: int = 1, progress: Progress
 
     Args:
         dataset: an opened raw dataset, verified before.
-        processes: at most so many worker processes; the result is the same for any number.
+        processes: how many frames are measured at a time; the result is the same for any number.
         progress: see ``gwunet.progress.Progress``.
 
     Raises:
@@ -143,65 +150,54 @@ def extract_fingerprint(dataset: Dataset, processes: int = 1, progress: Progress
     if not cases:
         raise DatasetError(f"{dataset.folder}: there are no training frames to measure")
     source = source_of(dataset)  # before reading: what changes meanwhile is measured again the next time
-    with _workers(dataset, processes, len(cases)) as run:
-        samples = list(progress(run(_border_sample, cases), len(cases), "borders"))
-        borders = _estimate_borders(samples)
-        jobs = [(case, borders) for case in cases]
-        measured = list(progress(run(_measure, jobs), len(cases), "fingerprint"))
-    return dataclasses.replace(summarise_measurements(dataset, borders, measured), source=source)
+    reader = dataset.reader()
+    with workers(processes, len(cases), str(dataset.folder)) as run:
+        sampled = run(functools.partial(_read_border, reader), cases)
+        borders = estimate_borders(list(progress(sampled, len(cases), "borders")))
+        measured = run(functools.partial(_read_and_measure, reader, borders), cases)
+        frames = list(progress(measured, len(cases), "fingerprint"))
+    return summarise_measurements(dataset, borders, frames, source)
 
 
-Run = Callable[[Callable[[Dataset, Any], Any], Sequence[Any]], Iterator[Any]]
-"""Maps a function of a dataset and a job over jobs, in order."""
+def _read_border(dataset: Dataset, case: Case) -> "BorderOfFrame":
+    return sample_border(dataset.read_frame(case))
 
 
-@contextlib.contextmanager
-def _workers(dataset: Dataset, processes: int, n_frames: int) -> Iterator[Run]:
-    """A ``Run`` in this process, or in several where there are enough frames."""
-    # Workers need to know how to read, not the list of all cases, which would travel with every job.
-    reader = dataclasses.replace(dataset, training=(), test=(), description={}, problems=())
-    count = min(processes, -(-n_frames // FRAMES_PER_PROCESS))
-    if count <= 1:
-        yield lambda function, jobs: (function(reader, job) for job in jobs)
-        return
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        try:
-            yield lambda function, jobs: pool.map(function, [reader] * len(jobs), jobs, chunksize=8)
-        except BrokenProcessPool as problem:
-            raise DatasetError(
-                f"{dataset.folder}: a worker process died while frames were measured, most likely for lack of memory; "
-                "run again with -np 1"
-            ) from problem
-
-
-def _border_sample(dataset: Dataset, case: Case) -> tuple[str, BorderSample]:
+def _read_and_measure(dataset: Dataset, borders: dict[str, Border], case: Case) -> FrameMeasurement:
     frame = dataset.read_frame(case)
+    return measure_frame(case.name, frame, exposed_field(frame, borders[str(frame.dtype)]), dataset.read_mask(case))
+
+
+BorderOfFrame = tuple[str, BorderSample]
+"""A frame's integer type, and what it contributes to the border estimated for frames of that type."""
+
+
+def sample_border(frame: Frame) -> BorderOfFrame:
+    """Of a ``(H, W)`` frame, at most ``BORDER_SAMPLE_PX`` border pixels or a few more."""
     sample = border_sample(frame)
     step = max(1, sample.pixels.size // BORDER_SAMPLE_PX)
     return str(frame.dtype), dataclasses.replace(sample, pixels=sample.pixels[::step])
 
 
-def _estimate_borders(samples: Sequence[tuple[str, BorderSample]]) -> dict[str, Border]:
+def estimate_borders(samples: Sequence[BorderOfFrame]) -> dict[str, Border]:
+    """The border of each integer type among the frames."""
     dtypes = sorted({dtype for dtype, _ in samples})
     return {dtype: estimate_border([sample for kind, sample in samples if kind == dtype]) for dtype in dtypes}
 
 
-def _measure(dataset: Dataset, job: tuple[Case, dict[str, Border]]) -> FrameMeasurement:
-    case, borders = job
-    frame, mask = dataset.read_frame(case), dataset.read_mask(case)
-    field = exposed_field(frame, borders[str(frame.dtype)])
+def measure_frame(case: str, frame: Frame, field: Mask, mask: NDArray[np.uint8]) -> FrameMeasurement:
+    """Measure a ``(H, W)`` frame, given its exposed field and its mask (1 on wires)."""
     inside = frame[field]
     wire = (mask == 1) & field
     width, length, components, endpoints = measure_wire(wire)
-    low, p05, median, p95, high = (round(float(p), 3) for p in np.percentile(inside, (0.5, 5, 50, 95, 99.5)))
     return FrameMeasurement(
-        case=case.name,
+        case=case,
         height=frame.shape[0],
         width=frame.shape[1],
         dtype=str(frame.dtype),
         box=bounding_box(field),
         field_share=float(field.mean()),
-        intensity=(low, p05, median, p95, high),
+        intensity=_percentiles(inside),
         mean=float(inside.mean()),
         std=float(inside.std()),
         wire_pixels=int(wire.sum()),
@@ -209,8 +205,13 @@ def _measure(dataset: Dataset, job: tuple[Case, dict[str, Border]]) -> FrameMeas
         centreline_px=length,
         components=components,
         endpoints=endpoints,
-        digest=hashlib.sha256(repr((frame.shape, str(frame.dtype))).encode() + frame.tobytes()).hexdigest(),
+        digest=digest_pixels(frame).hex(),
     )
+
+
+def _percentiles(values: Frame) -> tuple[float, float, float, float, float]:
+    low, p05, median, p95, high = (round(float(p), 3) for p in np.percentile(values, INTENSITY_PERCENTS))
+    return low, p05, median, p95, high
 
 
 def measure_wire(wire: NDArray[np.bool_]) -> tuple[tuple[float, float], float, int, int]:
@@ -243,9 +244,9 @@ def measure_wire(wire: NDArray[np.bool_]) -> tuple[tuple[float, float], float, i
 
 
 def summarise_measurements(
-    dataset: Dataset, borders: dict[str, Border], frames: Sequence[FrameMeasurement]
+    dataset: Dataset, borders: dict[str, Border], frames: Sequence[FrameMeasurement], source: str
 ) -> Fingerprint:
-    """Measurements of single frames to a fingerprint."""
+    """Measurements of single frames to a fingerprint; ``source`` is the dataset's ``source_of`` before reading."""
     exposed = sum(frame.field_share * frame.height * frame.width for frame in frames)
     wire_pixels = sum(frame.wire_pixels for frame in frames)
     with_wire = [frame for frame in frames if frame.wire_pixels]
@@ -293,6 +294,7 @@ def summarise_measurements(
         frame_rate_hz=round(1000 / float(np.median(times_ms)), 3) if times_ms else None,
         frames_with_rate=len(times_ms),
         sites=_counts(case.site for case in dataset.training),
+        source=source,
     )
 
 

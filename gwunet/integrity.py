@@ -1,19 +1,21 @@
 """Does a raw dataset hold what training needs? Every problem is found at once, before hours are spent on it."""
 
-import hashlib
+import functools
 import math
 from collections import defaultdict
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.dataset import Case, Dataset
 from gwunet.errors import DatasetError, FrameError
+from gwunet.exposed_field import Frame
+from gwunet.io.frames import digest_pixels
+from gwunet.parallel import workers
 from gwunet.progress import Progress, no_progress
 
 _INVERTED_FRACTION = 0.5
@@ -53,7 +55,7 @@ class IntegrityReport:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Findings:
+class Findings:
     """What one case's files hold."""
 
     case: Case
@@ -63,17 +65,22 @@ class _Findings:
     """Hash of the frame's pixels; None for frames that cannot be read or that hold one value only."""
 
 
-def verify_dataset(dataset: Dataset, threads: int = 1, progress: Progress = no_progress) -> IntegrityReport:
+def verify_dataset(dataset: Dataset, processes: int = 1, progress: Progress = no_progress) -> IntegrityReport:
     """Read every frame and mask of a dataset and report all that is wrong.
 
     Args:
         dataset: the opened dataset, whose own ``problems`` are reported too.
-        threads: how many files are read at a time; decoding runs in parallel.
+        processes: how many files are read at a time.
         progress: see ``gwunet.progress.Progress``; of the training and test cases.
     """
     cases = (*dataset.training, *dataset.test)
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        findings = list(progress(pool.map(lambda case: _inspect(dataset, case), cases), len(cases), "verify"))
+    with workers(processes, len(cases), str(dataset.folder)) as run:
+        found = run(functools.partial(_inspect, dataset.reader()), cases)
+        return report_findings(dataset, list(progress(found, len(cases), "verify")))
+
+
+def report_findings(dataset: Dataset, findings: Sequence[Findings]) -> IntegrityReport:
+    """What is wrong with a dataset, from the findings of all its cases."""
     return IntegrityReport(
         dataset=dataset.name,
         errors=(*dataset.problems, *(error for finding in findings for error in finding.errors)),
@@ -81,25 +88,24 @@ def verify_dataset(dataset: Dataset, threads: int = 1, progress: Progress = no_p
     )
 
 
-def _inspect(dataset: Dataset, case: Case) -> _Findings:
-    errors, warnings = [], []
-    frame = mask = digest = None
-    try:
-        frame = dataset.read_frame(case)
-    except FrameError as problem:
-        errors.append(str(problem))
-    if case.mask is not None:
-        try:
-            mask = dataset.read_mask(case)
-        except FrameError as problem:
-            errors.append(str(problem))
+def _inspect(dataset: Dataset, case: Case) -> Findings:
+    return inspect_case(dataset, case)[0]
+
+
+def inspect_case(dataset: Dataset, case: Case) -> tuple[Findings, Frame | None]:
+    """What is wrong with a case's files, and its frame where that can be read."""
+    errors: list[str] = []
+    warnings: list[str] = []
+    digest = None
+    frame = _read(dataset.read_frame, case, errors)
+    mask = None if case.mask is None else _read(dataset.read_mask, case, errors)
     if frame is not None and frame.min() == frame.max():
         warnings.append(
             f"{case.image}: found the value {frame.min()} everywhere; wanted an X-ray frame: "
             "remove it if it is no exposure"
         )
     elif frame is not None:
-        digest = hashlib.blake2b(repr((frame.shape, frame.dtype)).encode() + frame.tobytes(), digest_size=16).digest()
+        digest = digest_pixels(frame)
     if frame is not None and mask is not None and frame.shape != mask.shape:
         errors.append(
             f"{case.mask}: found {_size(mask.shape)} px; wanted the {_size(frame.shape)} px of {case.image.name}: "
@@ -107,7 +113,18 @@ def _inspect(dataset: Dataset, case: Case) -> _Findings:
         )
     if mask is not None and case.mask is not None:
         _check_wire(case.mask, mask == 1, errors, warnings)
-    return _Findings(case=case, errors=tuple(errors), warnings=tuple(warnings), digest=digest)
+    return Findings(case=case, errors=tuple(errors), warnings=tuple(warnings), digest=digest), frame
+
+
+Pixels = TypeVar("Pixels")
+
+
+def _read(read: Callable[[Case], Pixels], case: Case, errors: list[str]) -> Pixels | None:
+    try:
+        return read(case)
+    except FrameError as problem:
+        errors.append(str(problem))
+        return None
 
 
 def _check_wire(path: Path, wire: NDArray[np.bool_], errors: list[str], warnings: list[str]) -> None:
@@ -156,7 +173,7 @@ def thickness_px(wire: NDArray[np.bool_]) -> float:
     return 2 * float(ndimage.distance_transform_edt(inside).max()) - 1
 
 
-def _duplicates(findings: Iterable[_Findings]) -> list[str]:
+def _duplicates(findings: Iterable[Findings]) -> list[str]:
     """One warning for each frame that occurs in several groups, and one for all copies inside groups."""
     cases_of = defaultdict(list)
     for finding in findings:

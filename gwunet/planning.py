@@ -2,18 +2,21 @@
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, TypeVar
 
-from gwunet.data.store import discard_store, is_up_to_date, write_store
+from gwunet.data.store import discard_store, is_up_to_date
+from gwunet.data.writing import write_store
 from gwunet.dataset import Dataset
 from gwunet.device import available_memory_gb, resolve_device
 from gwunet.errors import NotPreparedError, SchemaError, UsageError
-from gwunet.fingerprint import Fingerprint, extract_fingerprint, source_of
-from gwunet.integrity import IntegrityReport, verify_dataset
+from gwunet.fingerprint import Fingerprint, source_of
+from gwunet.integrity import IntegrityReport
 from gwunet.jsonio import read_json, write_json
+from gwunet.parallel import workers
 from gwunet.plans import Configuration, Plans, Preprocessing, Target
+from gwunet.preparation import inspect_dataset, measure_dataset
 from gwunet.progress import Progress, no_progress
 from gwunet.registry import Registry
 from gwunet.splits import load_splits, make_splits
@@ -62,7 +65,7 @@ def target_machine(device: str = "auto", memory_gb: float | None = None) -> Targ
 
 
 def planners_for(configurations: Sequence[str] | None, planner: str | None) -> list[DatasetPlanner]:
-    """The planners of the wanted configurations; where none is named, of every network's but not of the ablations.
+    """The planners of the wanted configurations; where none is named, of all but the named-only ones.
 
     Raises:
         UsageError: a configuration or planner is unknown.
@@ -95,9 +98,10 @@ def plan_dataset(
     workspace: Workspace | str | Path | None = None,
     configurations: Sequence[str] | None = None,
     planner: str | None = None,
-    target: Target | None = None,
+    target: Target | Callable[[], Target] = target_machine,
     processes: int = 1,
     clean: bool = False,
+    preprocess: bool = False,
     progress: Progress = no_progress,
 ) -> Plans:
     """Verify a raw dataset, measure it, divide it into folds and decide how to train on it.
@@ -112,9 +116,10 @@ def plan_dataset(
         configurations: names; None plans every network.
         planner: a planner in place of the configurations' own: a registered name, or ``module:Class`` (the module is
             imported).
-        target: the machine to train on; None is this one.
-        processes: for measuring.
+        target: the machine to train on, or what says so, asked once the frames are measured; this one by default.
+        processes: how many frames are read at a time.
         clean: verify and measure again, and forget earlier folds and plans.
+        preprocess: do what ``preprocess_dataset`` does as well, while the frames are measured.
         progress: see ``gwunet.progress.Progress``.
 
     Raises:
@@ -123,23 +128,23 @@ def plan_dataset(
     """
     workspace = _as_workspace(workspace)
     planners = planners_for(configurations, planner)
-    target = target or target_machine()
     raw = Dataset.open(workspace.raw_dataset(dataset))
     folder = workspace.preprocessed_dataset(raw.name)
-    _verify(folder / "integrity.json", raw, processes, progress, clean)
     if clean:
-        for name in ("splits.json", "plans.json"):
-            (folder / name).unlink(missing_ok=True)
-    fingerprint = _measure(folder / "fingerprint.json", raw, processes, progress, clean)
+        _forget(folder)
+    fingerprint = _survey(raw, folder, processes, preprocess, progress)
+    machine = target() if callable(target) else target
     plans = Plans(
         schema_version=1,
         dataset=raw.name,
         preprocessing=Preprocessing(borders=fingerprint.borders),
-        configurations={made.name: made for made in (each.plan(fingerprint, target) for each in planners)},
+        configurations={made.name: made for made in (each.plan(fingerprint, machine) for each in planners)},
     )
     plans = _keep_earlier(folder / "plans.json", plans)
     _write_splits(folder / "splits.json", raw, fingerprint)
     write_json(folder / "plans.json", plans)
+    if preprocess:
+        preprocess_dataset(raw.name, workspace=workspace, processes=processes, progress=progress)
     return plans
 
 
@@ -147,7 +152,7 @@ def preprocess_dataset(
     dataset: str | int,
     *,
     workspace: Workspace | str | Path | None = None,
-    threads: int = 1,
+    processes: int = 1,
     clean: bool = False,
     progress: Progress = no_progress,
 ) -> None:
@@ -156,7 +161,7 @@ def preprocess_dataset(
     Args:
         dataset: id or folder name.
         workspace: a workspace or its folder; None looks for it as ``Workspace.find``.
-        threads: how many frames are prepared at a time.
+        processes: how many frames are prepared at a time.
         clean: write them anew in any case.
         progress: see ``gwunet.progress.Progress``.
 
@@ -171,40 +176,45 @@ def preprocess_dataset(
     if clean:
         discard_store(folder)
     if is_up_to_date(folder, raw, plans.preprocessing):
-        logger.info("%s: the preprocessed frames are up to date and kept (--clean makes them anew)", folder)
+        logger.info("%s: the preprocessed frames are up to date (--clean makes them anew)", folder)
         return
-    write_store(folder, raw, plans.preprocessing, threads, progress)
+    write_store(folder, raw, plans.preprocessing, processes, progress)
 
 
 def _as_workspace(workspace: Workspace | str | Path | None) -> Workspace:
     return workspace if isinstance(workspace, Workspace) else Workspace.find(workspace)
 
 
-def _verify(path: Path, raw: Dataset, threads: int, progress: Progress, clean: bool) -> None:
-    """Verify a dataset, or say again what was found in the same files before."""
-    source = raw.digest((*raw.training, *raw.test))
-    earlier = None if clean else _read_if_current(IntegrityReport, path, source)
-    if earlier is not None and not raw.problems:
-        logger.info("%s: nothing has changed since; not verified again (--clean does)", path)
-        report = earlier
-    else:
-        report = verify_dataset(raw, threads, progress)
+def _forget(folder: Path) -> None:
+    """What was found and decided before, so that everything is made anew."""
+    for name in ("integrity.json", "fingerprint.json", "splits.json", "plans.json"):
+        (folder / name).unlink(missing_ok=True)
+    discard_store(folder)
+
+
+def _survey(raw: Dataset, folder: Path, processes: int, preprocess: bool, progress: Progress) -> Fingerprint:
+    """The fingerprint of a sound dataset; of files that have not changed since, as it was found before."""
+    source = raw.digest((*raw.training, *raw.test))  # before reading: what changes meanwhile is read again
+    report = _read_if_current(IntegrityReport, folder / "integrity.json", source)
+    fingerprint = _read_if_current(Fingerprint, folder / "fingerprint.json", source_of(raw))
+    if report is not None and fingerprint is not None and not raw.problems:
+        _warn_or_refuse(report)
+        logger.info("%s: up to date and kept; nothing is verified or measured again (--clean does)", folder)
+        return fingerprint
+    with workers(processes, len(raw.training), str(raw.folder)) as run:
+        report, borders = inspect_dataset(raw, run, progress)
+        _warn_or_refuse(report)
+        write_json(folder / "integrity.json", dataclasses.replace(report, source=source))
+        if fingerprint is None:
+            fingerprint = measure_dataset(raw, borders, run, progress, folder if preprocess else None)
+            write_json(folder / "fingerprint.json", fingerprint)
+    return fingerprint
+
+
+def _warn_or_refuse(report: IntegrityReport) -> None:
     for warning in report.warnings:
         logger.warning("%s", warning)
     report.raise_if_broken()
-    if report is not earlier:
-        write_json(path, dataclasses.replace(report, source=source))
-
-
-def _measure(path: Path, raw: Dataset, processes: int, progress: Progress, clean: bool) -> Fingerprint:
-    """The fingerprint of a dataset, measured or as it was measured of the same files before."""
-    earlier = None if clean else _read_if_current(Fingerprint, path, source_of(raw))
-    if earlier is not None:
-        logger.info("%s: up to date and kept (--clean measures again)", path)
-        return earlier
-    fingerprint = extract_fingerprint(raw, processes, progress)
-    write_json(path, fingerprint)
-    return fingerprint
 
 
 Found = TypeVar("Found", IntegrityReport, Fingerprint)

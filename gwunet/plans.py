@@ -60,7 +60,18 @@ class Augmentation:
     contrast_probability: float
     gamma_probability: float
     noise_probability: float
+    """White noise of one strength everywhere."""
     blur_probability: float
+    low_resolution_probability: float = 0.0
+    """Down to fewer pixels and up again. This and what follows is off in plans made before it was known."""
+    inversion_probability: float = 0.0
+    """Bright wires on dark; only where frames to be predicted may be inverted."""
+    occlusion_probability: float = 0.0
+    """A short gap in the wire, or a dark band across it; the target stays."""
+    collimator_probability: float = 0.0
+    """A blade or a circle's arc moves into the patch."""
+    exposure_probability: float = 0.0
+    """Quantum noise of a lower dose, or saturation at a higher one."""
 
     def __post_init__(self) -> None:
         low, high = self.scale
@@ -79,20 +90,34 @@ class Optimiser:
     learning_rate: float
     weight_decay: float
     momentum: float
-    """SGD only (Nesterov)."""
-    schedule: Literal["poly", "cosine", "constant"]
-    """``poly``: (1 - t)^0.9; ``cosine``: half a cosine; t is the share of all iterations done."""
+    """SGD only."""
+    schedule: Literal["poly", "cosine", "constant", "annealing", "plateau"]
+    """``poly``: (1 - t)^0.9; ``cosine``: half a cosine; t is the share of all iterations done. By epochs go
+    ``annealing``, half a cosine down and the next one up again, and ``plateau``, lower whenever the loss on training
+    frames set aside stops falling."""
     warmup_share: float
     """The learning rate rises linearly over this share of all iterations."""
-    gradient_clip: float
-    """Largest L2 norm of all gradients together."""
+    gradient_clip: float | None
+    """Largest L2 norm of all gradients together; null leaves them as they are."""
+    nesterov: bool = True
+    """SGD with momentum looks ahead."""
+    annealing_epochs: int = 50
+    """``annealing`` only: epochs from the highest learning rate to 0, and from 0 back."""
+    plateau_factor: float = 0.5
+    """``plateau`` only: the learning rate is multiplied by this."""
+    plateau_patience: int = 10
+    """``plateau`` only: so many epochs without a lower loss are borne, the next one lowers the learning rate."""
 
     def __post_init__(self) -> None:
         _require(self.learning_rate > 0, f"learning_rate is {self.learning_rate}", "above 0")
         _require(self.weight_decay >= 0, f"weight_decay is {self.weight_decay}", "at least 0")
         _require(0 <= self.momentum < 1, f"momentum is {self.momentum}", "in [0, 1)")
         _require(0 <= self.warmup_share < 1, f"warmup_share is {self.warmup_share}", "in [0, 1)")
-        _require(self.gradient_clip > 0, f"gradient_clip is {self.gradient_clip}", "above 0")
+        clip = self.gradient_clip
+        _require(clip is None or clip > 0, f"gradient_clip is {clip}", "above 0, or null")
+        _require(self.annealing_epochs > 0, f"annealing_epochs is {self.annealing_epochs}", "at least 1")
+        _require(0 < self.plateau_factor < 1, f"plateau_factor is {self.plateau_factor}", "between 0 and 1")
+        _require(self.plateau_patience >= 0, f"plateau_patience is {self.plateau_patience}", "at least 0")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,6 +161,8 @@ class Decision:
     what: str
     value: str
     reason: str
+    change: str = ""
+    """What would change it: a flag, another machine, other data; empty in files of before it was recorded."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

@@ -43,7 +43,11 @@ def crop_frame(frame: Frame, preprocessing: Preprocessing) -> CroppedFrame:
     A frame of an integer type the dataset did not have is judged by its own edges alone.
     """
     border = preprocessing.borders.get(str(frame.dtype)) or _border_of_one(frame)
-    field = exposed_field(frame, border)
+    return crop_to(frame, exposed_field(frame, border))
+
+
+def crop_to(frame: Frame, field: Mask) -> CroppedFrame:
+    """Cut an exposed field, found before, out of a ``(H, W)`` frame."""
     box = bounding_box(field)
     pixels, inside = frame[box.slices], field[box.slices]
     values = pixels[inside]

@@ -1,6 +1,7 @@
 """Training of one fold, from a planned dataset to validated weights (``gwunet.train``)."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -63,6 +64,9 @@ class TrainingTask:
     """The fold's results folder."""
     options: TrainConfig
     show_progress: bool = True
+    groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Patient (or else sequence) of each training case of the fold, in the order of the frames; schedules that look at
+    frames set aside keep a group in one piece."""
 
 
 class TrainerClass(Protocol):
@@ -135,7 +139,7 @@ def train(
     splits = _read_splits(prepared / "splits.json", raw, allow_leaking_splits)
     chosen = splits.fold(fold)
     store = PreprocessedStore(prepared)
-    if store.index.preprocessing != plans.preprocessing:
+    if store.preprocessing != plans.preprocessing:
         raise NotPreparedError(
             f"{prepared}: the frames were preprocessed for an earlier plan; run gw_plan_and_preprocess -d {name} again"
         )
@@ -158,6 +162,7 @@ def train(
             folder=folder,
             options=options or TrainConfig(),
             show_progress=show_progress,
+            groups=_groups(raw, chosen.train),
         )
         trainer_class(task).fit(resume=resume)
     if not chosen.val:
@@ -172,6 +177,13 @@ def _read_splits(path: Path, raw: Dataset, allow_leaking: bool) -> Splits:
     if not path.is_file():
         raise NotPreparedError(f"{path}: no folds yet; run gw_plan_and_preprocess first")
     return load_splits(path, raw.training, allow_leaking=allow_leaking)
+
+
+def _groups(raw: Dataset, cases: Sequence[str]) -> dict[str, str]:
+    """The patient, or where it is not known the sequence, of each case; cases in the order of their sequence."""
+    known = [raw.case(name) for name in cases]
+    known.sort(key=lambda case: (case.patient or "", case.sequence, case.frame is None, case.frame or 0, case.name))
+    return {case.name: case.patient or case.sequence for case in known}
 
 
 def _check_pretrained(path: Path | None, folder: Path) -> None:

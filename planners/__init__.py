@@ -12,7 +12,9 @@ from gwunet.planners.base import Planner
 from gwunet.planners.cenet import CENetPlanner
 from gwunet.planners.deeplabv3plus import DeepLabV3PlusPlanner
 from gwunet.planners.fganet import FGANetPlanner
+from gwunet.planners.fganet_paper import FGANetPaperPlanner
 from gwunet.planners.linknet import LinkNetPlanner
+from gwunet.planners.linknet_paper import LinkNetPaperPlanner
 from gwunet.planners.unet import UNetPlanner
 from gwunet.planners.unetplusplus import UNetPlusPlusPlanner
 
@@ -24,8 +26,10 @@ __all__ = [
     "FGANetBGAPlanner",
     "FGANetBSCPlanner",
     "FGANetBaselinePlanner",
+    "FGANetPaperPlanner",
     "FGANetPlanner",
     "FGANetSDAPlanner",
+    "LinkNetPaperPlanner",
     "LinkNetPlanner",
     "Planner",
     "UNetPlanner",

@@ -50,7 +50,14 @@ class Planner(abc.ABC):
         patch, batch, memory = self._fit(fingerprint, patch, stride, target, decisions)
         network = self.network(patch, target)
         loss, weights = self.loss(fingerprint, patch, target, decisions)
-        decisions.append(Decision(what="network", value=_describe(network), reason=self.network_reason(target)))
+        decisions.append(
+            Decision(
+                what="network",
+                value=_describe(network),
+                reason=self.network_reason(target),
+                change=self.network_change(target),
+            )
+        )
         return Configuration(
             name=self.configuration_name,
             planner=self.name,
@@ -64,7 +71,7 @@ class Planner(abc.ABC):
             foreground_oversampling=self._oversampling(fingerprint, patch, decisions),
             augmentation=self.augmentation(target, decisions),
             optimiser=self.optimiser(target, decisions),
-            duration=self._duration(target, decisions),
+            duration=self._duration(fingerprint, batch, target, decisions),
             inference=self._inference(fingerprint, patch, target, memory, decisions),
             decisions=tuple(decisions),
         )
@@ -81,6 +88,10 @@ class Planner(abc.ABC):
     def network_reason(self, target: Target) -> str:
         """Why this network, in a sentence."""
 
+    def network_change(self, target: Target) -> str:
+        """What would change the network."""
+        return f"--target_device {'cpu' if target.device == 'cuda' else 'cuda'}, or -pl"
+
     @abc.abstractmethod
     def loss(
         self, fingerprint: Fingerprint, patch_size: tuple[int, int], target: Target, decisions: list[Decision]
@@ -93,13 +104,19 @@ class Planner(abc.ABC):
 
     def augmentation(self, target: Target, decisions: list[Decision]) -> Augmentation:
         """How training patches are varied."""
-        degraded = target.device == "cuda"
+        everything = target.device == "cuda"
         decisions.append(
             Decision(
                 what="augmentation",
-                value="full circle, zoom 0.8 to 1.25, flips, intensity" + (", noise, blur" if degraded else ""),
+                value="full circle, zoom 0.8 to 1.25, flips, intensity"
+                + (", noise, blur, low resolution, hidden wire, collimator, dose" if everything else ""),
                 reason="wires run in any direction, zoom and window change during an intervention"
-                + ("" if degraded else "; noise and blur would cost more steps than minutes on a CPU have"),
+                + (
+                    "; the rest is what frames of other machines may show, its gain not measured yet"
+                    if everything
+                    else "; what makes frames harder needs more steps than minutes on a CPU have"
+                ),
+                change="augmentation in plans.json" + ("" if everything else "; --target_device cuda turns more on"),
             )
         )
         return Augmentation(
@@ -110,8 +127,12 @@ class Planner(abc.ABC):
             brightness_probability=0.15,
             contrast_probability=0.15,
             gamma_probability=0.3,
-            noise_probability=0.15 if degraded else 0.0,
-            blur_probability=0.1 if degraded else 0.0,
+            noise_probability=0.15 if everything else 0.0,
+            blur_probability=0.1 if everything else 0.0,
+            low_resolution_probability=0.1 if everything else 0.0,
+            occlusion_probability=0.15 if everything else 0.0,
+            collimator_probability=0.1 if everything else 0.0,
+            exposure_probability=0.15 if everything else 0.0,
         )
 
     def _patch_size(
@@ -121,10 +142,12 @@ class Planner(abc.ABC):
         multiple = stride if target.device == "cuda" else min(stride, 16)
         wanted = [max(_round_up(edge, multiple), SMALLEST_PATCH_EDGE) for edge in field]
         reason = f"the median exposed field is {field[0]:.0f} x {field[1]:.0f}, rounded up to a multiple of {multiple}"
+        change = "frames of another size"
         if target.device == "cpu" and max(wanted) > CPU_PATCH_EDGE:
             wanted = [min(edge, CPU_PATCH_EDGE) for edge in wanted]
             reason += f", at most {CPU_PATCH_EDGE} on a CPU so that training makes many steps in minutes"
-        decisions.append(Decision(what="patch size", value=f"{wanted[0]} x {wanted[1]}", reason=reason))
+            change = "--target_device cuda"
+        decisions.append(Decision(what="patch size", value=f"{wanted[0]} x {wanted[1]}", reason=reason, change=change))
         return wanted[0], wanted[1]
 
     def _fit(
@@ -152,6 +175,7 @@ class Planner(abc.ABC):
                     what="patch size",
                     value=f"{patch[0]} x {patch[1]}",
                     reason=f"shrunk: two larger patches do not fit a training step into {target.memory_gb:g} GiB",
+                    change="--memory_gb",
                 )
             )
             memory = self._step_memory(fingerprint, patch, target)
@@ -164,6 +188,7 @@ class Planner(abc.ABC):
                 value=str(batch),
                 reason=f"at most {wanted} wanted, {fitting} would fit {target.memory_gb:g} GiB; a training step takes "
                 f"{memory.bytes_of(batch) / GIB:.2g} GiB by count",
+                change="--batch_size in training" if fitting >= wanted else "--memory_gb, or frames of another size",
             )
         )
         return patch, batch, memory
@@ -189,6 +214,7 @@ class Planner(abc.ABC):
                 value=f"{share:.0%}",
                 reason=f"a patch covers {min(covered, 1):.0%} of the median field; the less, the more often it would "
                 "miss the wire",
+                change="frames of another size, or another patch",
             )
         )
         return share
@@ -212,16 +238,21 @@ class Planner(abc.ABC):
             if fits
             else "that of a patch, since a whole field does not fit the memory"
         )
-        decisions.append(Decision(what="tile size in prediction", value=f"{tile[0]} x {tile[1]}", reason=reason))
+        change = "larger frames" if fits else "--memory_gb"
+        decisions.append(
+            Decision(what="tile size in prediction", value=f"{tile[0]} x {tile[1]}", reason=reason, change=change)
+        )
         return Inference(tile_size=tile, step=0.5, mirror=True, threshold=0.5)
 
-    def _duration(self, target: Target, decisions: list[Decision]) -> Duration:
+    def _duration(self, fingerprint: Fingerprint, batch: int, target: Target, decisions: list[Decision]) -> Duration:
+        del fingerprint, batch
         if target.device == "cpu":
             decisions.append(
                 Decision(
                     what="training time",
                     value=f"{CPU_MINUTES:g} minutes",
-                    reason="on a CPU the plan is for a first result in minutes; --minutes or --epochs train longer",
+                    reason="on a CPU the plan is for a first result in minutes",
+                    change="--minutes, --epochs, --iterations",
                 )
             )
             return Duration(epochs=100, iterations_per_epoch=50, minutes=CPU_MINUTES)
@@ -229,7 +260,8 @@ class Planner(abc.ABC):
             Decision(
                 what="training time",
                 value="250 epochs of 250 iterations",
-                reason="a default not measured on a GPU yet; --epochs, --iterations and --minutes change it",
+                reason="a default not measured on a GPU yet",
+                change="--epochs, --iterations, --minutes",
             )
         )
         return Duration(epochs=250, iterations_per_epoch=250, minutes=None)
@@ -270,4 +302,4 @@ def _round_up(edge: float, multiple: int) -> int:
 
 def _describe(spec: Spec) -> str:
     arguments = ", ".join(f"{key}={value}" for key, value in spec.arguments.items())
-    return f"{spec.name}({arguments})"
+    return f"{spec.name}: {arguments}"

@@ -48,6 +48,7 @@ class ComparedPlanner(Planner):
                 what="loss",
                 value="BCE + Dice",
                 reason="the usual one: Dice is not drowned by background, BCE has a gradient everywhere",
+                change="-pl",
             )
         )
         return Spec(name="BCEDiceLoss", arguments={}), (1.0,)
@@ -60,6 +61,7 @@ class ComparedPlanner(Planner):
                 what="optimiser",
                 value="AdamW, 0.001, cosine",
                 reason="as LinkNet's: converges in minutes from fresh weights",
+                change="--lr",
             )
         )
         return adamw_with_cosine(1e-3)

@@ -68,6 +68,10 @@ class FGANetPlanner(Planner):
             )
         return reason + "".join(f"; {switch} is off for the ablation" for switch in self.without)
 
+    def network_change(self, target: Target) -> str:
+        """What would change the network."""
+        return f"{super().network_change(target)}; smaller patches give fewer stages"
+
     def loss(
         self, fingerprint: Fingerprint, patch_size: tuple[int, int], target: Target, decisions: list[Decision]
     ) -> tuple[Spec, tuple[float, ...]]:
@@ -79,6 +83,7 @@ class FGANetPlanner(Planner):
                 what="soft-skeleton iterations",
                 value=str(iterations),
                 reason=f"half the widest wire ({fingerprint.wire_width_px[1]:g} px), rounded up, plus one",
+                change="a widest wire of another width",
             )
         )
         weights = [0.5**index for index in range(stages)]
@@ -94,6 +99,7 @@ class FGANetPlanner(Planner):
                 what="optimiser",
                 value="AdamW, 0.003, cosine",
                 reason="learns within minutes on a CPU; recipes have not been compared yet",
+                change="--lr",
             )
         )
         return adamw_with_cosine(3e-3)

@@ -49,6 +49,7 @@ class LinkNetPlanner(Planner):
                 value=f"{alpha:g}, {GAMMA:g}",
                 reason=f"a tenth of the background-to-wire ratio {fingerprint.background_to_wire:.0f}, as the paper "
                 "found best (100 at 1:1000)",
+                change="wires that cover another share of the frames",
             )
         )
         return Spec(name="ModifiedFocalLoss", arguments={"alpha": alpha, "gamma": GAMMA}), (1.0,)
@@ -57,6 +58,11 @@ class LinkNetPlanner(Planner):
         """AdamW with a cosine."""
         del target
         decisions.append(
-            Decision(what="optimiser", value="AdamW, 0.001, cosine", reason="converges in minutes from fresh weights")
+            Decision(
+                what="optimiser",
+                value="AdamW, 0.001, cosine",
+                reason="converges in minutes from fresh weights",
+                change="--lr",
+            )
         )
         return adamw_with_cosine(1e-3)

@@ -9,7 +9,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
 from gwunet.losses import DeepSupervision
 
@@ -23,6 +22,12 @@ BYTES_OF_PROCESS = {"cpu": 20 << 20, "cuda": 0}
 """Whatever the network, on top: thread pools, code loaded late."""
 COUNTED_BATCH = 2
 """The least that batch norm takes on a bottleneck of one pixel."""
+
+aten = torch.ops.aten
+FILLS = {aten.normal_.default, aten.uniform_.default}
+"""Fresh weights, which have no content here."""
+_known: dict[Any, list[dict[str, Any] | None]] = {}
+"""Size, stride and dtype of what operations gave, by the layouts of their arguments; None for what they left out."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +82,11 @@ def count_step_memory(
 
 
 class _LivingBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds up the bytes of all storages that are alive."""
+    """Adds up the bytes of all storages that are alive.
+
+    Torch finds the shapes of some operations in Python, a batch norm's in more than a millisecond. Networks repeat
+    theirs, so what an operation gave for tensors of the same layout is remembered and made anew without it.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -85,10 +94,36 @@ class _LivingBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._now = 0
         self._sizes: dict[int, int] = {}
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return tree_map_only(Tensor, self._meet, func(*args, **(kwargs or {})))
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No compiler is at work here, and guarding against one costs with every operation."""
+        return False
 
-    def _meet(self, tensor: Tensor) -> Tensor:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        kwargs = kwargs or {}
+        if func in FILLS:
+            return args[0]
+        if not _gives_new_tensors(func):
+            return self._meet(func(*args, **kwargs))
+        key = (func, _layout(args), *((name, _layout(value)) for name, value in kwargs.items()))
+        if key in _known:
+            made = tuple(layout and torch.empty_strided(**layout, device="meta") for layout in _known[key])
+            return self._meet(made if len(made) > 1 else made[0])
+        result = func(*args, **kwargs)
+        _known[key] = [
+            each if each is None else {"size": each.shape, "stride": each.stride(), "dtype": each.dtype}
+            for each in (result if isinstance(result, tuple) else (result,))
+        ]
+        return self._meet(result)
+
+    def _meet(self, result: Any) -> Any:
+        for tensor in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(tensor, Tensor):
+                self._follow(tensor)
+        return result
+
+    def _follow(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key not in self._sizes:
@@ -96,7 +131,20 @@ class _LivingBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._now += storage.nbytes()
             self.peak = max(self.peak, self._now)
             weakref.finalize(storage, functools.partial(self._leave, key))
-        return tensor
 
     def _leave(self, key: int) -> None:
         self._now -= self._sizes.pop(key)
+
+
+@functools.cache
+def _gives_new_tensors(func: Any) -> bool:
+    """Whether no result shares its storage with an argument."""
+    aliases = any(each.alias_info is not None for each in (*func._schema.arguments, *func._schema.returns))
+    return not aliases and func is not aten._unsafe_view.default
+
+
+def _layout(value: Any) -> Any:
+    """A tensor's shape, strides and type, inside tuples and lists too; anything else with its type, 1 not being 1.0."""
+    if isinstance(value, Tensor):
+        return value.shape, value.stride(), value.dtype
+    return tuple(map(_layout, value)) if isinstance(value, tuple | list) else (type(value), value)

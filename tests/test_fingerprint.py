@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gwunet import fingerprint
+from gwunet import parallel
 from gwunet.dataset import Dataset
 from gwunet.errors import DatasetError
 from gwunet.exposed_field import Border
@@ -121,7 +121,8 @@ def test_counts_of_a_small_dataset(dataset: Dataset) -> None:
 
 def test_the_result_is_the_same_for_any_number_of_processes(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = extract_fingerprint(dataset, processes=1)
-    monkeypatch.setattr(fingerprint, "FRAMES_PER_PROCESS", 1)
+    assert extract_fingerprint(dataset, processes=2) == alone  # threads
+    monkeypatch.setattr(parallel, "FRAMES_PER_PROCESS", 1)
     assert extract_fingerprint(dataset, processes=2) == alone
 
 

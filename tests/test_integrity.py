@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def verify(folder: Path, threads: int = 1) -> IntegrityReport:
-    return verify_dataset(Dataset.open(folder), threads=threads)
+    return verify_dataset(Dataset.open(folder), processes=threads)
 
 
 def test_a_good_dataset_has_nothing_to_report(folder: Path) -> None:

@@ -62,17 +62,53 @@ def prepare(
 
     monkeypatch.setattr(planning, "planners_for", lambda *_: [Planner()])
 
-    def run(clean: bool = False) -> list[str]:
+    def run(clean: bool = False, preprocess: bool = True) -> list[str]:
         done, workspace = Done(), Workspace.find(folder)
         target = Target(device="cpu", memory_gb=2.0)
-        plan_dataset(1, workspace=workspace, target=target, clean=clean, progress=done.progress)
-        preprocess_dataset(1, workspace=workspace, clean=clean, progress=done.progress)
+        plan_dataset(1, workspace=workspace, target=target, clean=clean, preprocess=preprocess, progress=done.progress)
         return done.steps
 
     return run
 
 
-EVERYTHING = ["verify", "borders", "fingerprint", "preprocess"]
+EVERYTHING = ["verify", "prepare"]
+
+
+def test_both_ways_to_preprocess_give_the_same_files(folder: Path, prepare: Callable[..., list[str]]) -> None:
+    assert prepare() == EVERYTHING
+    prepared = folder / "preprocessed" / NAME
+    together = {path.name: path.read_bytes() for path in prepared.iterdir()}
+    assert {"frames.bin", "labels.bin", "locations.bin", "store.json"} <= set(together)
+    assert prepare(clean=True, preprocess=False) == ["verify", "fingerprint"]
+    assert not (prepared / "store.json").exists()
+    assert prepare(preprocess=True) == ["preprocess"]
+    assert {path.name: path.read_bytes() for path in prepared.iterdir()} == together
+
+
+def test_a_killed_command_measures_all_and_preprocesses_only_what_is_missing(
+    folder: Path, prepare: Callable[..., list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare()
+    prepared = folder / "preprocessed" / NAME
+    whole = {path.name: path.read_bytes() for path in prepared.iterdir()}
+
+    class Killed(BaseException):
+        """Nothing in the library handles it."""
+
+    def progress(items: Any, total: int, label: str) -> Any:
+        for index, item in enumerate(items):
+            if label == "prepare" and index == 4:
+                raise Killed
+            yield item
+
+    target = Target(device="cpu", memory_gb=2.0)
+    with pytest.raises(Killed):
+        plan_dataset(1, workspace=folder, target=target, clean=True, preprocess=True, progress=progress)
+    assert not (prepared / "store.json").exists()
+    with caplog.at_level(logging.INFO):
+        prepare()
+    assert "going on after 4 of 6 frames" in caplog.text
+    assert {path.name: path.read_bytes() for path in prepared.iterdir()} == whole
 
 
 def test_a_second_run_does_nothing_again_and_says_so(
@@ -85,7 +121,7 @@ def test_a_second_run_does_nothing_again_and_says_so(
     with caplog.at_level(logging.INFO):
         assert prepare() == []
     assert {path.name: path.read_bytes() for path in prepared.iterdir()} == before
-    for name in ("integrity.json: nothing has changed", "fingerprint.json: up to date", "frames are up to date"):
+    for name in ("up to date and kept; nothing is verified or measured again", "frames are up to date"):
         assert name in caplog.text
     assert "p4_f0.png: found no wire pixels" in caplog.text  # warnings are repeated without reading the frames
     assert prepare(clean=True) == EVERYTHING
@@ -115,9 +151,9 @@ def test_a_fingerprint_that_is_gone_damaged_or_of_before_is_measured_again(
     whole = json.loads(path.read_text())
     for content in ("{", json.dumps({key: whole[key] for key in whole if key != "source"})):
         path.write_text(content)
-        assert prepare() == ["borders", "fingerprint"]
+        assert prepare() == ["verify", "fingerprint"]
     path.unlink()
-    assert prepare() == ["borders", "fingerprint"]
+    assert prepare() == ["verify", "fingerprint"]
     assert json.loads(path.read_text()) == whole
 
 

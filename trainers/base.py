@@ -28,12 +28,15 @@ from gwunet.plans import Configuration
 from gwunet.trainers.duration import fit_to_time, planned
 from gwunet.trainers.history import EpochRecord, History
 from gwunet.trainers.schedule import learning_rate
+from gwunet.trainers.set_aside import set_aside
 from gwunet.training import TrainConfig, TrainingTask
 
 logger = logging.getLogger(__name__)
 
 VALIDATION_FRAMES = 8
 """Validation frames looked at after each epoch, spread evenly; all of them are validated at the end."""
+ASIDE_FRAMES = 32
+"""The same of the frames set aside."""
 EMA_DECAY = 0.8
 CUDA_WORKERS = 12
 """Processes that make batches for a GPU, at most."""
@@ -58,6 +61,8 @@ class Trainer:
         self.loss = self.build_loss().to(self.device)
         self.optimizer = self.build_optimizer()
         self.scaler = self._make_scaler()
+        self._train, self._aside = self._divide()
+        self._aside_losses: tuple[float, ...] = ()
         self.batches = self.build_batches()
         self._pretrained: dict[str, Any] | None = None
         self._cases: tuple[str, ...] | None = task.fold.train
@@ -88,13 +93,13 @@ class Trainer:
             lr=plan.learning_rate,
             momentum=plan.momentum,
             weight_decay=plan.weight_decay,
-            nesterov=plan.momentum > 0,
+            nesterov=plan.nesterov and plan.momentum > 0,
         )
 
     def build_batches(self) -> TrainingBatches:
         """The training batches by number."""
         task = self.task
-        return TrainingBatches(task.store, task.fold.train, self.configuration, task.options.seed)
+        return TrainingBatches(task.store, self._train, self.configuration, task.options.seed)
 
     def train_step(self, batch: Batch, iteration: int) -> float:
         """One update of the weights.
@@ -118,7 +123,8 @@ class Trainer:
             )
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.configuration.optimiser.gradient_clip)
+        if self.configuration.optimiser.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.configuration.optimiser.gradient_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return value
@@ -178,6 +184,7 @@ class Trainer:
         start = time.perf_counter()
         steps = self.configuration.duration.iterations_per_epoch
         first = epoch * steps
+        self._aside_losses = tuple(record.aside_loss for record in records if record.aside_loss is not None)
         self.network.train()
         losses = []
         for offset, batch in enumerate(iterate_batches(self.batches, first, first + steps, self._workers())):
@@ -195,6 +202,7 @@ class Trainer:
             val_loss=val_loss,
             val_dice=val_dice,
             val_dice_ema=smooth,
+            aside_loss=self._loss_aside(),
             seconds=round(time.perf_counter() - start, 3),
         )
 
@@ -204,11 +212,25 @@ class Trainer:
         if not cases:
             return None, None
         self.network.eval()
-        step = max(1, len(cases) // VALIDATION_FRAMES)
-        results = [self.validation_step(self.task.store.read(case)) for case in cases[::step][:VALIDATION_FRAMES]]
+        results = [self.validation_step(self.task.store.read(case)) for case in _spread(cases, VALIDATION_FRAMES)]
         hits, false, missed = np.sum([counts for _, counts in results], axis=0)
         dice = 2 * hits / (2 * hits + false + missed) if hits + false + missed else 1.0
         return float(np.mean([loss for loss, _ in results])), float(dice)
+
+    def _loss_aside(self) -> float | None:
+        """Mean loss of the frames set aside; None where there are none."""
+        if not self._aside:
+            return None
+        self.network.eval()
+        cases = _spread(self._aside, ASIDE_FRAMES)
+        return float(np.mean([self.validation_step(self.task.store.read(case))[0] for case in cases]))
+
+    def _divide(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The cases to train on, and those set aside where the schedule looks at some."""
+        if self.configuration.optimiser.schedule != "plateau":
+            return self.task.fold.train, ()
+        groups = self.task.groups or dict.fromkeys(self.task.fold.train, self.task.dataset)
+        return set_aside(groups, self.task.options.seed)
 
     # State ------------------------------------------------------------------------------------------------------
 
@@ -244,6 +266,7 @@ class Trainer:
 
         def close_epoch() -> None:
             self._validate()
+            self._loss_aside()
             self.network.train()
 
         duration = fit_to_time(minutes, lambda index: self.train_step(self.batches[index], 0), close_epoch)
@@ -293,6 +316,7 @@ class Trainer:
         if checkpoint.cases is not None or self._pretrained is not None:
             self._cases = checkpoint.cases
         self._keep_choices(state)
+        self._train, self._aside = self._divide()
         self.batches = self.build_batches()
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
@@ -321,7 +345,8 @@ class Trainer:
             "torch": torch.__version__,
             "python": platform.python_version(),
             "seed": self.task.options.seed,
-            "train": list(self.task.fold.train),
+            "train": list(self._train),
+            "aside": list(self._aside),
             "val": list(self.task.fold.val),
             "pretrained": self._pretrained,
             "configuration": to_json(self.configuration),
@@ -352,8 +377,13 @@ class Trainer:
         return 0 if self.device.type == "cpu" else min(CUDA_WORKERS, max(1, available_cores() - 1))
 
     def _learning_rate(self, iteration: int) -> float:
-        duration = self.configuration.duration
-        return learning_rate(self.configuration.optimiser, iteration, duration.epochs * duration.iterations_per_epoch)
+        plan = self.configuration
+        return learning_rate(plan.optimiser, iteration, plan.duration, self._aside_losses)
+
+
+def _spread(cases: Sequence[str], count: int) -> Sequence[str]:
+    """At most so many of the cases, evenly."""
+    return cases[:: max(1, len(cases) // count)][:count]
 
 
 def _delete_earlier(folder: Path) -> None:

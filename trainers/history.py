@@ -26,6 +26,8 @@ class EpochRecord:
     val_dice_ema: float | None
     """Exponential moving average of ``val_dice``; chooses ``checkpoint_best``."""
     seconds: float
+    aside_loss: float | None = None
+    """On the training frames set aside, of which the plateau schedule looks; None with other schedules."""
 
 
 class History:

@@ -1,22 +1,62 @@
 """The learning rate over the course of training."""
 
 import math
+from collections.abc import Sequence
 
-from gwunet.plans import Optimiser
+from gwunet.plans import Duration, Optimiser
 
 POLY_POWER = 0.9
+PLATEAU_THRESHOLD = 1e-4
+"""A loss counts as lower if it is by this share, as torch's ReduceLROnPlateau has it."""
 
 
-def learning_rate(optimiser: Optimiser, iteration: int, total: int) -> float:
-    """The learning rate of ``iteration``, counted from 0, of ``total``."""
+def learning_rate(optimiser: Optimiser, iteration: int, duration: Duration, signals: Sequence[float] = ()) -> float:
+    """The learning rate of ``iteration``, counted from 0.
+
+    Args:
+        optimiser: the plan's.
+        iteration: over all epochs.
+        duration: of the whole training.
+        signals: for ``plateau``, the loss on the frames set aside after each epoch so far.
+    """
+    total = duration.epochs * duration.iterations_per_epoch
     warmup = optimiser.warmup_share * total
     if iteration < warmup:
         return optimiser.learning_rate * (iteration + 1) / (warmup + 1)
-    done = (iteration - warmup) / max(total - warmup, 1)
-    factors = {
-        "poly": (1 - done) ** POLY_POWER,
-        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
-        "constant": 1.0,
-    }
-    rate: float = optimiser.learning_rate * factors[optimiser.schedule]
-    return rate
+    return optimiser.learning_rate * _factor(
+        optimiser, iteration, duration, (iteration - warmup) / max(total - warmup, 1), signals
+    )
+
+
+def _factor(optimiser: Optimiser, iteration: int, duration: Duration, done: float, signals: Sequence[float]) -> float:
+    """The share of the highest learning rate; ``done`` is the share of the iterations after the warm-up."""
+    match optimiser.schedule:
+        case "poly":
+            return float((1 - done) ** POLY_POWER)
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        case "constant":
+            return 1.0
+        case "annealing":
+            epoch = iteration // duration.iterations_per_epoch
+            return 0.5 * (1 + math.cos(math.pi * epoch / optimiser.annealing_epochs))
+        case "plateau":
+            return float(optimiser.plateau_factor ** reductions(signals, optimiser.plateau_patience))
+
+
+def reductions(signals: Sequence[float], patience: int) -> int:
+    """How often a loss stopped falling: more than ``patience`` values in a row were none lower than the least before.
+
+    All is found anew from the losses, so there is no state that a break of training could lose.
+
+    Reference: torch.optim.lr_scheduler.ReduceLROnPlateau with its defaults.
+    """
+    least, waited, reduced = math.inf, 0, 0
+    for signal in signals:
+        if signal < least * (1 - PLATEAU_THRESHOLD):
+            least, waited = signal, 0
+        else:
+            waited += 1
+        if waited > patience:
+            waited, reduced = 0, reduced + 1
+    return reduced

@@ -1,16 +1,15 @@
 """gw_plan_and_preprocess: verify, measure, plan, preprocess."""
 
 import argparse
-import textwrap
-from typing import TYPE_CHECKING
+import functools
+import shutil
 
 from gwunet.cli.command import add_workspace_flag, make_parser, run
+from gwunet.cli.decisions import describe_plans
 from gwunet.cli.progress import bar
 
-if TYPE_CHECKING:
-    from gwunet.plans import Plans
-
-REASON_WIDTH = 72
+PIPED_WIDTH = 120
+"""Columns where the output goes to a file or another program."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
         dest="configurations",
         nargs="+",
         metavar="NAME",
-        help="configurations; without it every network (ablations only when named)",
+        help="configurations; without it every network (ablations and the papers' own settings only when named)",
     )
     parser.add_argument(
         "-pl",
@@ -42,14 +41,14 @@ def main(argv: list[str] | None = None) -> int:
 def _command(arguments: argparse.Namespace) -> int:
     from gwunet.device import available_cores
     from gwunet.errors import UsageError
-    from gwunet.planning import plan_dataset, preprocess_dataset, target_machine
+    from gwunet.planning import plan_dataset, target_machine
     from gwunet.workspace import Workspace
 
     workspace = Workspace.find(arguments.workspace)
     if arguments.processes is not None and arguments.processes < 1:
         raise UsageError(f"-np {arguments.processes}: must be at least 1")
     processes = arguments.processes or available_cores()
-    target = target_machine(arguments.target_device, arguments.memory_gb)
+    target = functools.partial(target_machine, arguments.target_device, arguments.memory_gb)
     for dataset in arguments.datasets:
         plans = plan_dataset(
             dataset,
@@ -59,26 +58,10 @@ def _command(arguments: argparse.Namespace) -> int:
             target=target,
             processes=processes,
             clean=arguments.clean,
+            preprocess=not arguments.no_preprocess,
             progress=bar,
         )
-        print_plans(plans)
+        print("\n".join(describe_plans(plans, shutil.get_terminal_size((PIPED_WIDTH, 24)).columns)))
         if not arguments.no_preprocess:
-            preprocess_dataset(dataset, workspace=workspace, threads=processes, clean=arguments.clean, progress=bar)
             print(f"{plans.dataset}: preprocessed; next: gw_train {plans.dataset} 0")
     return 0
-
-
-def print_plans(plans: "Plans") -> None:
-    """Every decision of every configuration with its reason, as a table."""
-    for configuration in plans.configurations.values():
-        target = configuration.target
-        print(f"\n{plans.dataset}, {configuration.name} for {target.device} with {target.memory_gb:g} GiB")
-        for decision in configuration.decisions:
-            value, *more = textwrap.wrap(decision.value, 40) or [""]
-            reasons = textwrap.wrap(decision.reason, REASON_WIDTH)
-            for index in range(max(1 + len(more), len(reasons))):
-                left = decision.what if index == 0 else ""
-                middle = [value, *more][index] if index <= len(more) else ""
-                right = reasons[index] if index < len(reasons) else ""
-                print(f"  {left:<26} {middle:<41} {right}".rstrip())
-    print()

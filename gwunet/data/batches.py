@@ -36,9 +36,9 @@ class TrainingBatches(Dataset[Batch]):
     def _patch(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         plan = self._configuration
         rng = np.random.default_rng((self._seed, 1, position))
-        sample = self._store.read(self._order.case(position))
-        view = draw_view(rng, sample, plan.patch_size, plan.augmentation, plan.foreground_oversampling)
-        patch = cut_patch(*read_window(sample, view, plan.patch_size), plan.patch_size)
+        frame = self._store.frame(self._order.case(position))
+        view = draw_view(rng, frame, plan.patch_size, plan.augmentation, plan.foreground_oversampling)
+        patch = cut_patch(*read_window(frame, view, plan.patch_size), plan.patch_size)
         return vary_intensity(rng, patch, plan.augmentation), patch.target
 
 

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.data.store import Sample
+from gwunet.data.store import FIELD_BIT, Sample, StoredFrame
 from gwunet.plans import Augmentation
 
 JITTER_SHARE = 0.25
 """A patch centred on a wire pixel moves by up to this share of its size, so that wires lie anywhere in it."""
+EXPOSED_DRAWS = 16
+"""Draws before all exposed pixels of a frame are listed, which takes longer than reading a patch."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,15 +40,15 @@ class View:
 
 def draw_view(
     rng: np.random.Generator,
-    sample: Sample,
+    frame: StoredFrame,
     patch_size: tuple[int, int],
     augmentation: Augmentation,
     foreground_oversampling: float,
 ) -> View:
     """Draw the view of one training patch.
 
-    The centre is a wire pixel (with the probability ``foreground_oversampling``, where there is wire) or any exposed
-    pixel, and then pulled in so that the patch does not show more of the outside than it must.
+    The centre is a stored wire pixel (with the probability ``foreground_oversampling``, where there is wire) or any
+    exposed pixel, and then pulled in so that the patch does not show more of the outside than it must.
     """
     turned = rng.random() < augmentation.spatial_probability
     angle = math.radians(rng.uniform(-augmentation.rotation_deg, augmentation.rotation_deg)) if turned else 0.0
@@ -54,16 +56,25 @@ def draw_view(
     zoom = math.exp(rng.uniform(low, high)) if turned else 1.0
     flips = rng.random(2) < 0.5 if augmentation.flip else np.zeros(2, bool)
     on_wire = rng.random() < foreground_oversampling
-    candidates = np.flatnonzero(sample.wire) if on_wire else np.empty(0, np.intp)
-    if candidates.size == 0:
-        candidates = np.flatnonzero(sample.field)
-    row, column = divmod(int(candidates[rng.integers(candidates.size)]), sample.frame.shape[1])
+    wire = frame.wire_locations
+    location = int(wire[rng.integers(wire.size)]) if on_wire and wire.size else _draw_exposed(rng, frame)
+    row, column = divmod(location, frame.pixels.shape[1])
     jitter = rng.uniform(-JITTER_SHARE, JITTER_SHARE, 2) if on_wire else np.zeros(2)
     centre = tuple(
         _pull_in(position + shift * patch / zoom, extent, patch / zoom)
-        for position, shift, extent, patch in zip((row, column), jitter, sample.frame.shape, patch_size, strict=True)
+        for position, shift, extent, patch in zip((row, column), jitter, frame.pixels.shape, patch_size, strict=True)
     )
     return View((centre[0], centre[1]), angle, zoom, bool(flips[0]), bool(flips[1]))
+
+
+def _draw_exposed(rng: np.random.Generator, frame: StoredFrame) -> int:
+    """Any exposed pixel, each as likely: drawn from all until one is exposed, which takes two or three draws."""
+    labels = frame.labels.ravel()
+    for location in rng.integers(labels.size, size=EXPOSED_DRAWS):
+        if labels[location] & FIELD_BIT:
+            return int(location)
+    exposed = np.flatnonzero(frame.exposed)
+    return int(exposed[rng.integers(exposed.size)])
 
 
 def _pull_in(position: float, extent: int, patch: float) -> float:
@@ -91,22 +102,22 @@ class CaseOrder:
         return self._cases[int(order[index])]
 
 
-def read_window(sample: Sample, view: View, patch_size: tuple[int, int]) -> tuple[Sample, View]:
-    """The part of a sample that a view can reach, and the view in that part's coordinates.
+def read_window(frame: StoredFrame, view: View, patch_size: tuple[int, int]) -> tuple[Sample, View]:
+    """The part of a frame that a view can reach, normalised, and the view in that part's coordinates.
 
-    Large frames are cut before they are resampled; what lies beyond the frame is 0 and not exposed.
+    Only this part is inflated to float; what lies beyond the frame is 0 and not exposed.
     """
     reach = np.abs(view.matrix) @ (np.asarray(patch_size) / 2) + 2
     low = np.floor(np.asarray(view.centre) - reach).astype(int)
     high = np.ceil(np.asarray(view.centre) + reach).astype(int) + 1
-    shape = np.asarray(sample.frame.shape)
+    shape = np.asarray(frame.pixels.shape)
     if (high - low).prod() >= shape.prod():
-        return sample, view
+        return frame.sample(), view
     from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 
     box = [[int(a), int(b)] for a, b in zip(low, high, strict=True)]
-    window = Sample(
-        crop_and_pad_nd(sample.frame, box), crop_and_pad_nd(sample.target, box), crop_and_pad_nd(sample.field, box)
+    window = dataclasses.replace(
+        frame, pixels=crop_and_pad_nd(frame.pixels, box), labels=crop_and_pad_nd(frame.labels, box)
     )
     centre = np.asarray(view.centre) - low
-    return window, dataclasses.replace(view, centre=(float(centre[0]), float(centre[1])))
+    return window.sample(), dataclasses.replace(view, centre=(float(centre[0]), float(centre[1])))

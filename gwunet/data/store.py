@@ -1,52 +1,53 @@
-"""The preprocessed frames of a dataset: two memory-mapped files and an index.
+"""The preprocessed frames of a dataset: three files that are mapped into memory, and an index.
 
-``frames.bin`` holds the crops one after another in the frames' own integer type, ``labels.bin`` a byte for each of
-their pixels, ``store.json`` where each crop begins and how it is normalised. Nothing is inflated to float: a crop is
-normalised when it is read, and the operating system decides what stays in memory. A store is a cache: one of another
-version is written anew, not converted.
+``frames.bin`` holds the crops one after another in their own integer types, ``labels.bin`` a byte for each of their
+pixels, both packed without loss; ``locations.bin`` some wire pixels of each crop, from which training chooses;
+``store.json`` where each crop's parts begin and how it is normalised. Nothing is inflated to float: what a patch shows
+of a crop is normalised when it is read, and the operating system decides what stays in memory. A store is a cache: one
+of another version is written anew, not converted.
 """
 
 import dataclasses
 import hashlib
 import json
-import logging
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.data.centreline import tubed_skeleton
-from gwunet.data.unfinished import UnfinishedStore, discard_unfinished
-from gwunet.dataset import CENTRELINE, IGNORE, Case, Dataset
+from gwunet.data.packing import unpack
+from gwunet.data.unfinished import discard_unfinished
+from gwunet.dataset import CENTRELINE, IGNORE, Dataset
 from gwunet.errors import NotPreparedError, SchemaError
 from gwunet.exposed_field import Box
-from gwunet.jsonio import from_json, read_json, to_json, write_json
+from gwunet.jsonio import from_json, parse_json, to_json
 from gwunet.plans import Preprocessing
-from gwunet.preprocessing import CroppedFrame, crop_frame, normalise
-from gwunet.progress import Progress, no_progress
+from gwunet.preprocessing import normalise
 
-SCHEMA_VERSION: Literal[2] = 2
-"""2 has the skeleton's bit, 1 had none."""
+SCHEMA_VERSION: Literal[3] = 3
+"""1 had no skeleton's bit, 2 was not packed."""
+FRAMES, LABELS, LOCATIONS = FILES = ("frames.bin", "labels.bin", "locations.bin")
 WIRE_BIT, IGNORE_BIT, FIELD_BIT, SKELETON_BIT = 1, 2, 4, 8
 """Bits of a byte in labels.bin."""
-CHUNK = 64
-"""Frames in memory at a time while a store is written."""
-PREPARING = 1
+LOCATION = np.dtype("<i4")
+"""Of a wire pixel in locations.bin: its row times the crop's width plus its column."""
+PREPARING = 2
 """Raised when the same frames are preprocessed to something else, so that earlier stores are no longer up to date."""
-
-logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """Where one crop lies in the store."""
+    """Where the parts of one crop lie in the store."""
 
     case: str
-    offset: int
-    """Of its first pixel, in pixels."""
+    frame: tuple[int, int]
+    """First byte in frames.bin, and the one after the last."""
+    labels: tuple[int, int]
+    """The same in labels.bin."""
+    locations: tuple[int, int]
+    """The same in locations.bin."""
+    dtype: Literal["uint8", "uint16"]
     height: int
     width: int
     box: Box
@@ -60,18 +61,16 @@ class Entry:
 class Index:
     """``store.json``."""
 
-    schema_version: Literal[1, 2]
-    dtype: Literal["uint8", "uint16"]
-    n_pixels: int
+    schema_version: Literal[3]
     preprocessing: Preprocessing
     entries: tuple[Entry, ...]
-    source: str | None = None
-    """What the store was made from (``source_of``); None in stores of before."""
+    source: str
+    """What the store was made from (``source_of``)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Sample:
-    """One preprocessed frame."""
+    """A preprocessed frame, or a part of one."""
 
     frame: NDArray[np.float32]
     """``(h, w)``: z-scores inside the exposed field, 0 outside."""
@@ -87,6 +86,31 @@ class Sample:
         return wire
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class StoredFrame:
+    """One crop as it lies in the store, not yet normalised."""
+
+    pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    """``(h, w)``."""
+    labels: NDArray[np.uint8]
+    """``(h, w)``: bits."""
+    wire_locations: NDArray[np.int32]
+    """``(n,)``: row times width plus column of some wire pixels, spread over all of them."""
+    mean: float
+    std: float
+
+    @property
+    def exposed(self) -> NDArray[np.bool_]:
+        """``(h, w)``: True where exposed."""
+        exposed: NDArray[np.bool_] = (self.labels & FIELD_BIT) > 0
+        return exposed
+
+    def sample(self) -> Sample:
+        """Normalised, with the training target."""
+        exposed = self.exposed
+        return Sample(normalise(self.pixels, exposed, self.mean, self.std), TARGET_OF_BITS[self.labels], exposed)
+
+
 def _target_of_bits() -> NDArray[np.uint8]:
     bits = np.arange(256)
     wire, on_skeleton, ignored = (bits & bit > 0 for bit in (WIRE_BIT, SKELETON_BIT, IGNORE_BIT))
@@ -98,7 +122,7 @@ TARGET_OF_BITS = _target_of_bits()
 
 
 class PreprocessedStore:
-    """Reads samples of a store by case name, from any number of threads or processes."""
+    """Reads frames of a store by case name, from any number of threads or processes."""
 
     def __init__(self, folder: Path) -> None:
         """Open the store in ``folder``.
@@ -106,25 +130,16 @@ class PreprocessedStore:
         Raises:
             NotPreparedError: there is none, or its files do not fit each other.
         """
-        index_path = folder / "store.json"
-        if not index_path.is_file():
-            raise NotPreparedError(f"{folder}: no preprocessed frames (store.json); run gw_plan_and_preprocess first")
-        self.index = read_json(Index, index_path)
-        if self.index.schema_version != SCHEMA_VERSION:
-            raise NotPreparedError(
-                f"{index_path}: preprocessed by an earlier gwunet (schema version {self.index.schema_version}, wanted "
-                f"{SCHEMA_VERSION}); run gw_plan_and_preprocess again, which leaves splits and results as they are"
-            )
-        for name, size in (("frames.bin", np.dtype(self.index.dtype).itemsize), ("labels.bin", 1)):
-            path, wanted = folder / name, size * self.index.n_pixels
-            found = path.stat().st_size if path.is_file() else 0
-            if found != wanted:
-                raise NotPreparedError(
-                    f"{path}: {found} bytes, store.json says {wanted}; run gw_plan_and_preprocess --clean again"
-                )
-        self._frames = np.memmap(folder / "frames.bin", np.dtype(self.index.dtype), mode="r")
-        self._labels = np.memmap(folder / "labels.bin", np.uint8, mode="r")
-        self._entries = {entry.case: entry for entry in self.index.entries}
+        index = _read_index(folder)
+        self._files = {name: _map(folder / name, index) for name in FILES}
+        self._folder = folder
+        self._entries = {entry.case: entry for entry in index.entries}
+        self.source = index.source
+        self.preprocessing = index.preprocessing
+
+    def __reduce__(self) -> tuple[type["PreprocessedStore"], tuple[Path]]:
+        """Sent to another process, it is opened there: pickled maps would be copies."""
+        return PreprocessedStore, (self._folder,)
 
     @property
     def cases(self) -> tuple[str, ...]:
@@ -144,18 +159,58 @@ class PreprocessedStore:
             )
         return self._entries[case]
 
-    def read(self, case: str) -> Sample:
-        """The normalised frame and the target of a case."""
-        entry = self.entry(case)
-        labels = self._view(self._labels, entry)
-        field = (labels & FIELD_BIT) > 0
-        frame = normalise(self._view(self._frames, entry), field, entry.mean, entry.std)
-        return Sample(frame, TARGET_OF_BITS[labels], field)
+    def frame(self, case: str) -> StoredFrame:
+        """A case as it lies in the store.
 
-    @staticmethod
-    def _view(pixels: Any, entry: Entry) -> Any:
-        stop = entry.offset + entry.height * entry.width
-        return pixels[entry.offset : stop].reshape(entry.height, entry.width)
+        Raises:
+            NotPreparedError: the case is not in the store, or its bytes are damaged.
+        """
+        entry = self.entry(case)
+        return StoredFrame(
+            self._unpack(FRAMES, entry, entry.frame, np.dtype(entry.dtype)),
+            self._unpack(LABELS, entry, entry.labels, np.dtype(np.uint8)),
+            self._files[LOCATIONS][slice(*entry.locations)].view(LOCATION),
+            entry.mean,
+            entry.std,
+        )
+
+    def read(self, case: str) -> Sample:
+        """The normalised frame and the target of a case; raises as ``frame``."""
+        return self.frame(case).sample()
+
+    def _unpack(self, name: str, entry: Entry, span: tuple[int, int], dtype: np.dtype[Any]) -> Any:
+        try:
+            return unpack(self._files[name][slice(*span)].data, (entry.height, entry.width), dtype)
+        except ValueError as problem:
+            raise NotPreparedError(
+                f"{self._folder / name}: {entry.case}: damaged ({problem}); run gw_plan_and_preprocess --clean again"
+            ) from problem
+
+
+def _read_index(folder: Path) -> Index:
+    path = folder / "store.json"
+    if not path.is_file():
+        raise NotPreparedError(f"{folder}: no preprocessed frames (store.json); run gw_plan_and_preprocess first")
+    content = parse_json(path)
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if version in (1, 2):
+        raise NotPreparedError(
+            f"{path}: preprocessed by an earlier gwunet (schema version {version}, wanted {SCHEMA_VERSION}); "
+            "run gw_plan_and_preprocess again, which leaves splits and results as they are"
+        )
+    return from_json(Index, content, str(path))
+
+
+def _map(path: Path, index: Index) -> NDArray[np.uint8]:
+    """A file of the store as bytes; an empty one cannot be mapped."""
+    kind = {FRAMES: "frame", LABELS: "labels", LOCATIONS: "locations"}[path.name]
+    wanted = max((getattr(entry, kind)[1] for entry in index.entries), default=0)
+    found = path.stat().st_size if path.is_file() else 0
+    if found != wanted:
+        raise NotPreparedError(
+            f"{path}: {found} bytes, store.json says {wanted}; run gw_plan_and_preprocess --clean again"
+        )
+    return np.memmap(path, np.uint8, mode="r") if wanted else np.empty(0, np.uint8)
 
 
 def source_of(dataset: Dataset, preprocessing: Preprocessing) -> str:
@@ -167,7 +222,7 @@ def source_of(dataset: Dataset, preprocessing: Preprocessing) -> str:
 def is_up_to_date(folder: Path, dataset: Dataset, preprocessing: Preprocessing) -> bool:
     """Whether ``folder`` holds the store that ``write_store`` would write."""
     try:
-        return PreprocessedStore(folder).index.source == source_of(dataset, preprocessing)
+        return PreprocessedStore(folder).source == source_of(dataset, preprocessing)
     except (NotPreparedError, SchemaError):
         return False
 
@@ -175,82 +230,4 @@ def is_up_to_date(folder: Path, dataset: Dataset, preprocessing: Preprocessing) 
 def discard_store(folder: Path) -> None:
     """Forget a store, whole or half written: its index goes, so that the next one is written anew."""
     (folder / "store.json").unlink(missing_ok=True)
-    discard_unfinished(folder)
-
-
-def write_store(
-    folder: Path,
-    dataset: Dataset,
-    preprocessing: Preprocessing,
-    threads: int = 1,
-    progress: Progress = no_progress,
-) -> None:
-    """Preprocess every training frame of a dataset into ``folder``.
-
-    Goes on where a command stopped that was killed while it wrote the same. The index is written last and the others
-    are renamed into place, so a store is whole or not there.
-
-    Raises:
-        FrameError: a frame or mask cannot be read.
-        OutputError: another command is writing there.
-    """
-    dtype = np.dtype(np.uint16 if "uint16" in preprocessing.borders else np.uint8)
-    source = source_of(dataset, preprocessing)
-    with UnfinishedStore(folder, source) as unfinished:
-        (folder / "store.json").unlink(missing_ok=True)
-        done = len(unfinished.entries)
-        if done:
-            logger.info("%s: going on after %d of %d frames", folder, done, len(dataset.training))
-        cases = dataset.training[done:]
-        for case, crop, bits in progress(_crops(dataset, cases, preprocessing, threads), len(cases), "preprocess"):
-            last = unfinished.entries[-1] if unfinished.entries else {"offset": 0, "height": 0, "width": 0}
-            entry = _entry(case, crop, bits, offset=last["offset"] + last["height"] * last["width"])
-            pixels = np.ascontiguousarray(crop.pixels, dtype=dtype)
-            unfinished.append(pixels.tobytes(), bits.tobytes(), to_json(entry))
-        entries = tuple(from_json(Entry, entry, str(folder)) for entry in unfinished.entries)
-        unfinished.finish()
-        index = Index(
-            schema_version=SCHEMA_VERSION,
-            dtype="uint16" if dtype == np.uint16 else "uint8",
-            n_pixels=sum(entry.height * entry.width for entry in entries),
-            preprocessing=preprocessing,
-            entries=entries,
-            source=source,
-        )
-        write_json(folder / "store.json", index)
-
-
-def _crops(
-    dataset: Dataset, cases: Sequence[Case], preprocessing: Preprocessing, threads: int
-) -> Iterator[tuple[Case, CroppedFrame, NDArray[np.uint8]]]:
-    """Each case with its crop and the crop's bits."""
-
-    def prepare(case: Case) -> tuple[Case, CroppedFrame, NDArray[np.uint8]]:
-        crop = crop_frame(dataset.read_frame(case), preprocessing)
-        return case, crop, _label_bits(crop, dataset.read_mask(case)[crop.box.slices])
-
-    with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(cases), CHUNK):
-            yield from pool.map(prepare, cases[start : start + CHUNK])
-
-
-def _label_bits(crop: CroppedFrame, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    # Wire counts where it was exposed: elsewhere there is nothing to see, and prediction gives 0.
-    wire = (mask == 1) & crop.field
-    bits = wire * WIRE_BIT | (mask == IGNORE) * IGNORE_BIT | crop.field * FIELD_BIT
-    whole: NDArray[np.uint8] = (bits | tubed_skeleton(wire) * SKELETON_BIT).astype(np.uint8)
-    return whole
-
-
-def _entry(case: Case, crop: CroppedFrame, bits: NDArray[np.uint8], offset: int) -> Entry:
-    return Entry(
-        case=case.name,
-        offset=offset,
-        height=crop.box.height,
-        width=crop.box.width,
-        box=crop.box,
-        frame_shape=crop.frame_shape,
-        mean=crop.mean,
-        std=crop.std,
-        wire_pixels=int(np.count_nonzero(bits & WIRE_BIT)),
-    )
+    discard_unfinished(folder, FILES)

@@ -1,40 +1,43 @@
 """A store while it is written: a command that is killed goes on where it stopped.
 
-Beside the two growing files stands a journal with a line for each frame that both hold completely. The files are hidden
+Beside the growing files stands a journal with a line for each frame that all of them hold completely. They are hidden
 under ``.partial-`` names until ``finish`` renames them, so nothing half written is ever taken for a store.
 """
 
 import contextlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from gwunet.errors import OutputError
 
-FRAMES, LABELS, JOURNAL = "frames.bin", "labels.bin", "store.jsonl"
+JOURNAL = "store.jsonl"
 
 
-def discard_unfinished(folder: Path) -> None:
-    """Forget what a killed command left in ``folder``."""
-    for name in (FRAMES, LABELS, JOURNAL):
+def discard_unfinished(folder: Path, files: Sequence[str]) -> None:
+    """Forget what a killed command left of ``files`` in ``folder``."""
+    for name in (*files, JOURNAL):
         _partial(folder, name).unlink(missing_ok=True)
 
 
 class UnfinishedStore:
-    """``with UnfinishedStore(folder, source) as unfinished: ...; unfinished.finish()``.
+    """``with UnfinishedStore(folder, files, source) as unfinished: ...; unfinished.finish()``.
 
     Left by an error, nothing stays; left by an interruption, what was appended.
     """
 
-    def __init__(self, folder: Path, source: str) -> None:
+    def __init__(self, folder: Path, files: Sequence[str], source: str) -> None:
         """
         Args:
-            folder: where ``frames.bin`` and ``labels.bin`` are to stand.
+            folder: where the files are to stand.
+            files: their names.
             source: says what the store is made from; what was appended for another one is forgotten.
         """
         self._folder = folder
+        self._names = tuple(files)
         self._source = source
         self._open_files = contextlib.ExitStack()
         self.entries: list[Any] = []
@@ -43,26 +46,33 @@ class UnfinishedStore:
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            self._journal, self._frames, self._labels = (
-                stack.enter_context(_partial(self._folder, name).open("a+b")) for name in (JOURNAL, FRAMES, LABELS)
+            self._journal, *self._files = (
+                stack.enter_context(_partial(self._folder, name).open("a+b")) for name in (JOURNAL, *self._names)
             )
             _lock(self._journal, self._folder)
             self._recover()
             self._open_files = stack.pop_all()
         return self
 
-    def append(self, pixels: bytes, labels: bytes, entry: Any) -> None:
-        """Add a frame's bytes to both files, and then ``entry`` (plain values) to the journal."""
-        for file, content in ((self._frames, pixels), (self._labels, labels)):
-            file.write(content)
+    def write(self, parts: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Add a frame's part to each file; where it begins and ends there. It counts once ``confirm`` is called."""
+        spans = []
+        for file, part in zip(self._files, parts, strict=True):
+            start = file.tell()
+            file.write(part)
             file.flush()
-        self._note({"frames": self._frames.tell(), "labels": self._labels.tell(), "entry": entry})
+            spans.append((start, file.tell()))
+        return spans
+
+    def confirm(self, entry: Any) -> None:
+        """Add ``entry`` (plain values) to the journal for the frame written last."""
+        self._note({"sizes": [file.tell() for file in self._files], "entry": entry})
         self.entries.append(entry)
 
     def finish(self) -> None:
-        """Give both files their names."""
+        """Give the files their names."""
         self._open_files.close()
-        for name in (FRAMES, LABELS):
+        for name in self._names:
             _partial(self._folder, name).replace(self._folder / name)
 
     def __exit__(
@@ -70,31 +80,28 @@ class UnfinishedStore:
     ) -> None:
         self._open_files.close()
         if kind is None or issubclass(kind, Exception):
-            discard_unfinished(self._folder)
+            discard_unfinished(self._folder, self._names)
 
     def _recover(self) -> None:
         """Keep what the journal vouches for and cut off the rest."""
-        sizes = {name: os.fstat(file.fileno()).st_size for name, file in self._files.items()}
+        found = [os.fstat(file.fileno()).st_size for file in self._files]
         self._journal.seek(0)
         lines = self._journal.readlines()
-        kept = {"journal": 0, "frames": 0, "labels": 0}
+        whole, kept = 0, [0] * len(self._files)
         if lines and _parse(lines[0]) == {"source": self._source}:
-            kept["journal"] = len(lines[0])
+            whole = len(lines[0])
             for line in lines[1:]:
                 note = _parse(line)
-                if note is None or note["frames"] > sizes["frames"] or note["labels"] > sizes["labels"]:
+                if note is None or any(size > there for size, there in zip(note["sizes"], found, strict=True)):
                     break
-                kept = {**note, "journal": kept["journal"] + len(line)}
+                kept = note["sizes"]
+                whole += len(line)
                 self.entries.append(note["entry"])
-        for name, file in self._files.items():
-            file.truncate(kept[name])
+        for file, size in zip((self._journal, *self._files), (whole, *kept), strict=True):
+            file.truncate(size)
             file.seek(0, os.SEEK_END)
-        if not kept["journal"]:
+        if not whole:
             self._note({"source": self._source})
-
-    @property
-    def _files(self) -> dict[str, BinaryIO]:
-        return {"journal": self._journal, "frames": self._frames, "labels": self._labels}
 
     def _note(self, note: Any) -> None:
         self._journal.write(json.dumps(note).encode() + b"\n")

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from gwunet.data.batches import TrainingBatches, iterate_batches
-from gwunet.data.store import PreprocessedStore, write_store
+from gwunet.data.store import PreprocessedStore
+from gwunet.data.writing import write_store
 from gwunet.dataset import CENTRELINE, Dataset
 from gwunet.exposed_field import NO_BORDER
 from gwunet.plans import Configuration, Preprocessing

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from gwunet.data.augmentation import cut_patch
 from gwunet.data.sampling import JITTER_SHARE, CaseOrder, View, draw_view, read_window
-from gwunet.data.store import Sample
-from gwunet.dataset import CENTRELINE, IGNORE
+from gwunet.data.store import FIELD_BIT, WIRE_BIT, StoredFrame
 from gwunet.plans import Augmentation, Configuration
 
 SHAPE = (90, 70)
@@ -23,12 +22,12 @@ def plain(make_configuration: Callable[..., Configuration]) -> Augmentation:
     return make_configuration().augmentation
 
 
-def make_sample(shape: tuple[int, int] = SHAPE, wire: bool = True) -> Sample:
-    rng = np.random.default_rng(0)
-    target = np.zeros(shape, np.uint8)
+def make_frame(shape: tuple[int, int] = SHAPE, wire: bool = True) -> StoredFrame:
+    labels = np.full(shape, FIELD_BIT, np.uint8)
     if wire:
-        target[20, 30:40] = 1
-    return Sample(rng.normal(size=shape).astype(np.float32), target, np.ones(shape, bool))
+        labels[20, 30:40] |= WIRE_BIT
+    locations = np.flatnonzero(labels & WIRE_BIT).astype(np.int32)
+    return StoredFrame(np.random.default_rng(0).integers(0, 256, shape, np.uint8), labels, locations, 127.0, 74.0)
 
 
 def test_every_lap_has_every_case_once_in_a_new_order() -> None:
@@ -49,9 +48,9 @@ def test_the_order_depends_on_the_seed_and_not_on_who_asks_when() -> None:
 
 
 def test_a_view_is_drawn_from_its_generator_alone(plain: Augmentation) -> None:
-    sample = make_sample()
-    views = [draw_view(np.random.default_rng((1, i)), sample, (32, 24), plain, 0.5) for i in range(20)]
-    assert [draw_view(np.random.default_rng((1, i)), sample, (32, 24), plain, 0.5) for i in range(20)] == views
+    frame = make_frame()
+    views = [draw_view(np.random.default_rng((1, i)), frame, (32, 24), plain, 0.5) for i in range(20)]
+    assert [draw_view(np.random.default_rng((1, i)), frame, (32, 24), plain, 0.5) for i in range(20)] == views
     assert len(set(views)) > 15
 
 
@@ -68,40 +67,39 @@ def test_an_unturned_patch_that_fits_lies_inside_the_frame(seed: int, rows: int,
         noise_probability=0,
         blur_probability=0,
     )
-    view = draw_view(np.random.default_rng(seed), make_sample(), (rows, columns), still, 0.5)
+    view = draw_view(np.random.default_rng(seed), make_frame(), (rows, columns), still, 0.5)
     for position, patch, extent in zip(view.centre, (rows, columns), SHAPE, strict=True):
         assert (patch - 1) / 2 - 1e-9 <= position <= extent - 1 - (patch - 1) / 2 + 1e-9
     assert (view.angle_rad, view.zoom) == (0, 1)
 
 
 def test_a_patch_larger_than_the_frame_sits_in_its_middle(plain: Augmentation) -> None:
-    view = draw_view(np.random.default_rng(0), make_sample(), (128, 128), plain, 0.5)
+    view = draw_view(np.random.default_rng(0), make_frame(), (128, 128), plain, 0.5)
     assert view.centre == (44.5, 34.5)
 
 
 def test_oversampling_centres_patches_on_wire(plain: Augmentation) -> None:
-    sample, patch = make_sample(), (20, 20)
-    views = [draw_view(np.random.default_rng(i), sample, patch, plain, 1.0) for i in range(200)]
+    frame, patch = make_frame(), (20, 20)
+    views = [draw_view(np.random.default_rng(i), frame, patch, plain, 1.0) for i in range(200)]
     limit = JITTER_SHARE * 20
     assert all(20 - limit <= view.centre[0] <= 20 + limit for view in views)
     assert all(30 - limit <= view.centre[1] <= 39 + limit for view in views)
-    anywhere = [draw_view(np.random.default_rng(i), sample, patch, plain, 0.0) for i in range(200)]
+    anywhere = [draw_view(np.random.default_rng(i), frame, patch, plain, 0.0) for i in range(200)]
     near = sum(abs(view.centre[0] - 20) <= limit for view in anywhere)
     assert near < 60
-    assert draw_view(np.random.default_rng(0), make_sample(wire=False), patch, plain, 1.0).zoom == 1
+    assert draw_view(np.random.default_rng(0), make_frame(wire=False), patch, plain, 1.0).zoom == 1
 
 
-def test_the_centreline_is_wire_to_centre_on(plain: Augmentation) -> None:
-    sample = make_sample(wire=False)
-    sample.target[20, 30:40] = CENTRELINE
-    sample.target[70:80, 10:60] = IGNORE
-    views = [draw_view(np.random.default_rng(i), sample, (20, 20), plain, 1.0) for i in range(50)]
-    assert all(abs(view.centre[0] - 20) <= JITTER_SHARE * 20 for view in views)
+def test_patches_are_not_centred_outside_the_field(plain: Augmentation) -> None:
+    frame = make_frame(wire=False)
+    frame.labels[:, 20:] = 0
+    views = [draw_view(np.random.default_rng(i), frame, (4, 4), plain, 1.0) for i in range(50)]
+    assert all(view.centre[1] <= 20 + JITTER_SHARE * 4 for view in views)
 
 
 def test_ranges_are_kept_and_used(plain: Augmentation) -> None:
     wild = dataclasses.replace(plain, spatial_probability=1.0, rotation_deg=30.0, scale=(0.5, 2.0), flip=True)
-    views = [draw_view(np.random.default_rng(i), make_sample(), (20, 20), wild, 0.5) for i in range(300)]
+    views = [draw_view(np.random.default_rng(i), make_frame(), (20, 20), wild, 0.5) for i in range(300)]
     angles, zooms = np.array([view.angle_rad for view in views]), np.array([view.zoom for view in views])
     assert abs(angles).max() <= math.radians(30)
     assert abs(angles).max() > math.radians(27)
@@ -124,9 +122,9 @@ views = st.builds(
 
 @given(view=views, patch=st.tuples(st.integers(1, 24), st.integers(1, 24)))
 def test_a_window_shows_what_the_whole_frame_shows(view: View, patch: tuple[int, int]) -> None:
-    sample = make_sample()
-    whole = cut_patch(sample, view, patch)
-    window, moved = read_window(sample, view, patch)
+    frame = make_frame()
+    whole = cut_patch(frame.sample(), view, patch)
+    window, moved = read_window(frame, view, patch)
     part = cut_patch(window, moved, patch)
     np.testing.assert_allclose(part.frame, whole.frame, atol=1e-3)
     assert (part.field != whole.field).mean() < 0.02  # where a sample lies at half a pixel from the edge
@@ -134,9 +132,9 @@ def test_a_window_shows_what_the_whole_frame_shows(view: View, patch: tuple[int,
 
 
 def test_a_window_of_a_large_frame_is_small() -> None:
-    sample = make_sample((600, 500))
+    frame = make_frame((600, 500))
     view = View((300.0, 250.0), 0.3, 1.0, False, False)
-    window, _ = read_window(sample, view, (32, 32))
+    window, _ = read_window(frame, view, (32, 32))
     assert max(window.frame.shape) < 60
     assert window.target.dtype == np.uint8
     assert window.field.dtype == bool

@@ -1,8 +1,8 @@
 """What goes into the store comes out of it."""
 
 import dataclasses
-import json
 import logging
+import pickle
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gwunet.data.store import PreprocessedStore, discard_store, is_up_to_date, write_store
+from gwunet.data.store import PreprocessedStore, discard_store, is_up_to_date
+from gwunet.data.writing import MAX_LOCATIONS, write_store
 from gwunet.dataset import CENTRELINE, IGNORE, Dataset
 from gwunet.errors import NotPreparedError, OutputError, SchemaError
 from gwunet.exposed_field import NO_BORDER, Border
@@ -27,7 +28,7 @@ def make_pair(seed: int, scale: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     shape = (50 + seed, 63 - seed)
     rows, columns = np.indices(shape)
     field = (rows - 24) ** 2 + (columns - 30) ** 2 <= 20**2
-    frame = np.where(field, rng.integers(80, 200, shape), 15)
+    frame = np.where(field, rng.integers(120, 160, shape), 15)
     mask = rng.choice(3, shape, p=(0.8, 0.1, 0.1)) * field
     return (frame * scale).astype(np.uint8 if scale == 1 else np.uint16), mask.astype(np.uint8), field
 
@@ -70,7 +71,12 @@ def test_frames_targets_and_fields_come_back(
         np.testing.assert_allclose(sample.frame, expected[box.slices], atol=2e-5)
         assert set(np.unique(sample.target)) >= {0, CENTRELINE, IGNORE}
         assert store.entry(name).wire_pixels == (mask == 1).sum()
-    assert (tmp_path / "store" / "frames.bin").stat().st_size == 5 * 41 * 41 * (1 if scale == 1 else 2)
+        stored = store.frame(name)
+        assert stored.pixels.dtype == frame.dtype
+        np.testing.assert_array_equal(stored.pixels, (frame * field)[box.slices])
+        on_wire = np.flatnonzero(mask[box.slices] == 1)
+        assert stored.wire_locations.size == min(on_wire.size, MAX_LOCATIONS)
+        assert set(stored.wire_locations) <= set(on_wire)
 
 
 def test_frames_of_both_depths_share_a_store(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
@@ -144,9 +150,7 @@ class TestUpToDate:
     def test_not_when_its_files_are_incomplete_or_of_before(self, dataset: Dataset, tmp_path: Path) -> None:
         folder = tmp_path / "store"
         write_store(folder, dataset, plan(1))
-        index = json.loads((folder / "store.json").read_text())
-        (folder / "store.json").write_text(json.dumps({key: index[key] for key in index if key != "source"}))
-        assert PreprocessedStore(folder).cases == tuple(f"case{seed}" for seed in range(5))
+        (folder / "store.json").write_text(STORE_1)
         assert not is_up_to_date(folder, dataset, plan(1))
         write_store(folder, dataset, plan(1))
         assert is_up_to_date(folder, dataset, plan(1))
@@ -231,17 +235,43 @@ STORE_1 = """{
   }]
 }"""
 """As gwunet wrote it before the skeleton had a bit."""
+STORE_2 = STORE_1.replace('"schema_version": 1', '"schema_version": 2').replace("}]\n}", '}],\n  "source": "abc"\n}')
+"""As gwunet wrote it before frames were packed."""
 
 
-def test_a_store_of_an_earlier_version_wants_to_be_written_again(tmp_path: Path) -> None:
-    (tmp_path / "store.json").write_text(STORE_1)
+@pytest.mark.parametrize(("content", "version"), [(STORE_1, 1), (STORE_2, 2)])
+def test_a_store_of_an_earlier_version_wants_to_be_written_again(tmp_path: Path, content: str, version: int) -> None:
+    (tmp_path / "store.json").write_text(content)
     (tmp_path / "frames.bin").write_bytes(b"1234")
     (tmp_path / "labels.bin").write_bytes(b"\4\5\4\4")
-    with pytest.raises(NotPreparedError, match=r"store\.json: .*schema version 1, wanted 2.*gw_plan_and_preprocess"):
+    wanted = rf"store\.json: .*schema version {version}, wanted 3.*gw_plan_and_preprocess"
+    with pytest.raises(NotPreparedError, match=wanted):
         PreprocessedStore(tmp_path)
 
 
+def test_a_store_without_any_wire_is_whole(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+    frame = make_pair(0, 1)[0]
+    write_store(tmp_path / "store", make_raw_dataset({"none": (frame, np.zeros_like(frame))}), plan(1))
+    store = pickle.loads(pickle.dumps(PreprocessedStore(tmp_path / "store")))  # as a worker process gets it
+    assert store.frame("none").wire_locations.size == 0
+    assert not store.read("none").wire.any()
+
+
 @pytest.mark.parametrize("file", ["frames.bin", "labels.bin"])
+def test_damaged_bytes_are_named_when_they_are_read(store_folder: Path, file: str) -> None:
+    path = store_folder / file
+    whole = bytearray(path.read_bytes())
+    entry = PreprocessedStore(store_folder).entry("case1")
+    start, stop = entry.frame if file == "frames.bin" else entry.labels
+    whole[start:stop] = bytes(stop - start)
+    path.write_bytes(whole)
+    store = PreprocessedStore(store_folder)
+    store.read("case0")
+    with pytest.raises(NotPreparedError, match=rf"{file}: case1: damaged .*--clean"):
+        store.read("case1")
+
+
+@pytest.mark.parametrize("file", ["frames.bin", "labels.bin", "locations.bin"])
 def test_a_truncated_or_missing_file_is_named(store_folder: Path, file: str) -> None:
     path = store_folder / file
     whole = path.read_bytes()
@@ -259,8 +289,8 @@ def test_a_missing_store_case_or_key_is_named(store_folder: Path, tmp_path: Path
     with pytest.raises(NotPreparedError, match="case 'case9' is not among the 3 preprocessed frames"):
         PreprocessedStore(store_folder).read("case9")
     index = store_folder / "store.json"
-    index.write_text(index.read_text().replace('"n_pixels"', '"pixels"'))
-    with pytest.raises(SchemaError, match=r"store\.json: pixels: unknown key"):
+    index.write_text(index.read_text().replace('"locations"', '"places"', 1))
+    with pytest.raises(SchemaError, match=r"store\.json: entries\[0\]\.places: unknown key"):
         PreprocessedStore(store_folder)
 
 

@@ -1,0 +1,53 @@
+"""Results come in order, few are waited for, and a process that dies is said to have."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from gwunet import parallel
+from gwunet.errors import DatasetError
+from gwunet.parallel import TASKS_AHEAD, workers
+
+
+def test_results_come_in_the_order_of_the_jobs() -> None:
+    def late(job: int) -> int:
+        time.sleep(0.002 * (job % 3 == 0))
+        return job * job
+
+    for count in (1, 3):
+        with workers(count, 20, "here") as run:
+            assert list(run(late, range(20))) == [job * job for job in range(20)]
+
+
+def test_what_is_not_yet_taken_is_bounded() -> None:
+    started: list[int] = []
+    with workers(2, 100, "here") as run:
+        results = run(started.append, range(100))
+        next(results)
+        time.sleep(0.05)
+        assert len(started) <= 2 * TASKS_AHEAD + 2
+
+
+def test_jobs_are_taken_one_after_another_and_an_error_ends_them() -> None:
+    def jobs() -> Iterator[int]:
+        yield from range(50)
+
+    def fail(job: int) -> int:
+        if job == 3:
+            raise ValueError(str(job))
+        return threading.get_ident()
+
+    with pytest.raises(ValueError, match="3"), workers(2, 50, "here") as run:
+        list(run(fail, jobs()))
+
+
+def test_many_frames_go_to_processes_and_a_dead_one_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "FRAMES_PER_PROCESS", 1)
+    with workers(2, 5, "here") as run:
+        assert list(run(abs, range(-5, 0))) == [5, 4, 3, 2, 1]
+    died = pytest.raises(DatasetError, match=r"here: a worker process died .* run again with -np 1")
+    with died, workers(2, 2, "here") as run:
+        list(run(os._exit, range(2)))

@@ -1,0 +1,102 @@
+"""Plans written by earlier versions are read, and values that cannot be are refused."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gwunet.jsonio import read_json
+from gwunet.plans import Configuration, Decision, Plans
+
+VERSION_1_OF_0_1 = """{
+  "schema_version": 1,
+  "dataset": "Dataset001_Made",
+  "preprocessing": {"borders": {"uint8": {"level": 15.0, "threshold": 20.0, "spread": 2.0}}},
+  "configurations": {
+    "linknet": {
+      "name": "linknet",
+      "planner": "LinkNetPlanner",
+      "trainer": "LinkNetTrainer",
+      "target": {"device": "cpu", "memory_gb": 8.0},
+      "network": {"name": "LinkNet", "arguments": {"in_channels": 1, "encoder": "resnet18", "width": 32}},
+      "loss": {"name": "ModifiedFocalLoss", "arguments": {"alpha": 40.0, "gamma": 2.5}},
+      "deep_supervision_weights": [1.0],
+      "patch_size": [128, 112],
+      "batch_size": 4,
+      "foreground_oversampling": 0.67,
+      "augmentation": {
+        "rotation_deg": 180.0,
+        "scale": [0.8, 1.25],
+        "spatial_probability": 0.8,
+        "flip": true,
+        "brightness_probability": 0.15,
+        "contrast_probability": 0.15,
+        "gamma_probability": 0.3,
+        "noise_probability": 0.0,
+        "blur_probability": 0.0
+      },
+      "optimiser": {
+        "name": "sgd",
+        "learning_rate": 0.01,
+        "weight_decay": 0.0001,
+        "momentum": 0.9,
+        "schedule": "poly",
+        "warmup_share": 0.05,
+        "gradient_clip": 5.0
+      },
+      "duration": {"epochs": 100, "iterations_per_epoch": 50, "minutes": 8.0},
+      "inference": {"tile_size": [512, 512], "step": 0.5, "mirror": true, "threshold": 0.5},
+      "decisions": [{"what": "batch size", "value": "4", "reason": "at most 4 wanted"}]
+    }
+  }
+}
+"""
+"""As 0.1 wrote it: decisions without what would change them, an optimiser without schedules by epochs."""
+
+
+def test_a_file_of_version_1_without_the_later_keys_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "plans.json"
+    path.write_text(VERSION_1_OF_0_1)
+    plan = read_json(Plans, path).configuration("linknet")
+    assert plan.decisions == (Decision(what="batch size", value="4", reason="at most 4 wanted", change=""),)
+    assert plan.optimiser.nesterov  # SGD with momentum always looked ahead then
+    assert plan.optimiser.gradient_clip == 5.0
+    assert plan.patch_size == (128, 112)
+
+
+def test_a_file_of_version_1_with_the_later_keys_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "plans.json"
+    content = json.loads(VERSION_1_OF_0_1)
+    content["configurations"]["linknet"]["decisions"][0]["change"] = "--memory_gb"
+    content["configurations"]["linknet"]["optimiser"] |= {
+        "schedule": "plateau",
+        "gradient_clip": None,
+        "nesterov": False,
+        "annealing_epochs": 50,
+        "plateau_factor": 0.5,
+        "plateau_patience": 10,
+    }
+    path.write_text(json.dumps(content))
+    plan = read_json(Plans, path).configuration("linknet")
+    assert plan.decisions[0].change == "--memory_gb"
+    assert plan.optimiser.gradient_clip is None
+    assert not plan.optimiser.nesterov
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("annealing_epochs", 0, "annealing_epochs is 0, it must be at least 1"),
+        ("plateau_factor", 1.0, r"plateau_factor is 1\.0, it must be between 0 and 1"),
+        ("plateau_factor", 0.0, r"plateau_factor is 0\.0"),
+        ("plateau_patience", -1, "plateau_patience is -1, it must be at least 0"),
+        ("gradient_clip", 0.0, r"gradient_clip is 0\.0, it must be above 0, or null"),
+    ],
+)
+def test_values_of_the_schedules_are_checked(
+    field: str, value: float, message: str, make_configuration: Callable[..., Configuration]
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(make_configuration().optimiser, **{field: value})
