@@ -11,7 +11,7 @@ import dataclasses
 from gwunet.benchmark import Conditions, planned_candidates, run_alone
 from gwunet.losses import LOSSES
 from gwunet.networks import NETWORKS
-from gwunet.planners.memory import count_step_memory
+from gwunet.planners.counting import count_step_memory
 from gwunet.planning import read_plans
 from gwunet.workspace import Workspace
 

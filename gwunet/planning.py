@@ -1,8 +1,10 @@
 """From a raw dataset to fingerprint, plans, folds and preprocessed frames."""
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, TypeVar
 
@@ -132,7 +134,8 @@ def plan_dataset(
     folder = workspace.preprocessed_dataset(raw.name)
     if clean:
         _forget(folder)
-    fingerprint = _survey(raw, folder, processes, preprocess, progress)
+    with _warming_up(planners):
+        fingerprint = _survey(raw, folder, processes, preprocess, progress)
     machine = target() if callable(target) else target
     plans = Plans(
         schema_version=1,
@@ -183,6 +186,23 @@ def preprocess_dataset(
 
 def _as_workspace(workspace: Workspace | str | Path | None) -> Workspace:
     return workspace if isinstance(workspace, Workspace) else Workspace.find(workspace)
+
+
+@contextlib.contextmanager
+def _warming_up(planners: Sequence[DatasetPlanner]) -> Iterator[None]:
+    """Importing torch takes seconds, in which other cores can read frames."""
+
+    def warm_up() -> None:
+        with contextlib.suppress(Exception):  # what fails here fails in plan, where it is reported
+            for planner in planners[:1]:
+                getattr(planner, "warm_up", lambda: None)()  # a planner of one's own need not have it
+
+    thread = threading.Thread(target=warm_up)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def _forget(folder: Path) -> None:

@@ -6,9 +6,7 @@ from typing import ClassVar
 
 from gwunet.errors import UsageError
 from gwunet.fingerprint import Fingerprint
-from gwunet.losses import LOSSES
-from gwunet.networks import NETWORKS
-from gwunet.planners.memory import GIB, StepMemory, count_step_memory
+from gwunet.planners.memory import GIB, StepMemory
 from gwunet.plans import Augmentation, Configuration, Decision, Duration, Inference, Optimiser, Spec, Target
 
 MIN_BOTTLENECK_EDGE = 4
@@ -75,6 +73,13 @@ class Planner(abc.ABC):
             inference=self._inference(fingerprint, patch, target, memory, decisions),
             decisions=tuple(decisions),
         )
+
+    @staticmethod
+    def warm_up() -> None:
+        """Import what ``plan`` takes seconds to import; called in a thread while frames are read."""
+        from gwunet.planners.counting import warm_up
+
+        warm_up()
 
     @abc.abstractmethod
     def stride(self, target: Target) -> int:
@@ -194,6 +199,11 @@ class Planner(abc.ABC):
         return patch, batch, memory
 
     def _step_memory(self, fingerprint: Fingerprint, patch: tuple[int, int], target: Target) -> StepMemory:
+        # Torch comes late, so that commands begin at once; see warm_up.
+        from gwunet.losses import LOSSES
+        from gwunet.networks import NETWORKS
+        from gwunet.planners.counting import count_step_memory
+
         network = self.network(patch, target)
         loss, weights = self.loss(fingerprint, patch, target, [])
         return count_step_memory(

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from gwunet.benchmark import Candidate, Conditions, run_alone
 from gwunet.losses import LOSSES
 from gwunet.networks import NETWORKS
-from gwunet.planners import memory
-from gwunet.planners.memory import GIB, StepMemory, count_step_memory
+from gwunet.planners import counting
+from gwunet.planners.counting import count_step_memory
+from gwunet.planners.memory import GIB, StepMemory
 from gwunet.plans import Spec
 
 UNET = Spec(name="UNet", arguments={"features": (16, 32, 64, 128, 128)})
@@ -92,9 +93,9 @@ def test_what_is_remembered_changes_no_count(spec: Spec, monkeypatch: pytest.Mon
             "cuda",
         )
 
-    monkeypatch.setattr(memory, "_known", {})
+    monkeypatch.setattr(counting, "_known", {})
     first, again = count(), count()
-    assert memory._known
+    assert counting._known
     monkeypatch.setattr(memory, "_gives_new_tensors", lambda _: False)
     monkeypatch.setattr(memory, "FILLS", set())
     assert first == again == count()
