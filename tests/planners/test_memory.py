@@ -29,7 +29,7 @@ class Mean(nn.Module):
 
 
 def test_living_bytes_follow_storages_and_not_tensors() -> None:
-    with torch.device("meta"), memory._LivingBytes() as living:
+    with torch.device("meta"), counting._LivingBytes() as living:
         first = torch.empty(1000)
         part = first[:10].view(2, 5)
         assert living.peak == 4000
