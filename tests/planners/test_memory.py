@@ -45,8 +45,8 @@ def test_living_bytes_follow_storages_and_not_tensors() -> None:
 
 def test_a_step_of_one_layer_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """A 1x1 convolution to 20 channels, a ReLU, and their mean as logits."""
-    monkeypatch.setattr(memory, "SHARE_ABOVE_TENSORS", {"cpu": 1.0})
-    monkeypatch.setattr(memory, "BYTES_OF_PROCESS", {"cpu": 0})
+    monkeypatch.setattr(counting, "SHARE_ABOVE_TENSORS", {"cpu": 1.0})
+    monkeypatch.setattr(counting, "BYTES_OF_PROCESS", {"cpu": 0})
 
     class Wide(nn.Module):
         def __init__(self) -> None:
@@ -76,7 +76,7 @@ def test_it_grows_with_the_area_and_evenly_with_the_batch(spec: Spec, monkeypatc
 
     small, large = count(128), count(256)
     assert 3.0 * small.per_patch < large.per_patch <= 4.01 * small.per_patch
-    monkeypatch.setattr(memory, "COUNTED_BATCH", 5)
+    monkeypatch.setattr(counting, "COUNTED_BATCH", 5)
     assert count(256).bytes_of(8) == pytest.approx(large.bytes_of(8), rel=0.05)
 
 
@@ -96,8 +96,8 @@ def test_what_is_remembered_changes_no_count(spec: Spec, monkeypatch: pytest.Mon
     monkeypatch.setattr(counting, "_known", {})
     first, again = count(), count()
     assert counting._known
-    monkeypatch.setattr(memory, "_gives_new_tensors", lambda _: False)
-    monkeypatch.setattr(memory, "FILLS", set())
+    monkeypatch.setattr(counting, "_gives_new_tensors", lambda _: False)
+    monkeypatch.setattr(counting, "FILLS", set())
     assert first == again == count()
 
 
