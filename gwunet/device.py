@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     import torch
 
 
-def resolve_device(name: str) -> "torch.device":
+def resolve_device(name: str, local_rank: int | None = None) -> "torch.device":
     """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` stands for; ``auto`` takes a GPU where there is one.
+
+    Args:
+        name: as above.
+        local_rank: of several processes on a machine, each takes the GPU of its number.
 
     Raises:
         UsageError: the name is unknown or the machine has no such device.
@@ -21,7 +25,9 @@ def resolve_device(name: str) -> "torch.device":
     import torch
 
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and local_rank is not None:
+        name = f"cuda:{local_rank}"
     try:
         device = torch.device(name)
     except RuntimeError:

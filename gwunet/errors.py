@@ -41,5 +41,14 @@ class TrainingError(GwunetError):
     """Training cannot go on (non-finite loss, say)."""
 
 
+class InterruptionError(GwunetError):
+    """A signal ended the work; what was done is saved."""
+
+    def __init__(self, message: str, signal: int | None = None) -> None:
+        super().__init__(message)
+        self.signal = signal
+        """Its number; None where another process of the run got it."""
+
+
 class OutputError(GwunetError):
     """A result cannot be written where it was asked for."""

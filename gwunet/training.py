@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from gwunet.checkpoint import BEST, FINAL, LATEST
 from gwunet.data.store import PreprocessedStore
 from gwunet.dataset import Dataset
+from gwunet.device import resolve_device
 from gwunet.errors import NotPreparedError, UsageError
 from gwunet.jsonio import write_json
 from gwunet.planning import read_plans
@@ -15,6 +16,7 @@ from gwunet.plans import Configuration, Preprocessing
 from gwunet.registry import Registry, class_name
 from gwunet.splits import Fold, Splits, load_splits
 from gwunet.workspace import Workspace
+from gwunet.world import ALONE, World, joined
 
 if TYPE_CHECKING:
     from gwunet.evaluation import Summary
@@ -36,6 +38,16 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """``auto``: bf16 (or else fp16) on CUDA, fp32 on a CPU."""
     compile: bool = False
+    accumulate: int = 1
+    """Parts into which a batch is cut, one after another in memory; batch norm sees each by itself."""
+    ema: float | None = None
+    """Decay of an exponential moving average of the weights, which is validated and kept in their place; 0.999, say."""
+    patience: int | None = None
+    """Stop after so many epochs in which the loss on training groups set aside did not fall."""
+    deterministic: bool = False
+    """Refuse operations whose result varies from run to run on a GPU; slower. On a CPU all are the same anyway."""
+    tensorboard: bool = False
+    """Write what the log has for TensorBoard too (extra ``tensorboard``)."""
     pretrained_weights: Path | None = None
     """Weights to start from: public ImageNet weights of a ResNet encoder, or a checkpoint of another run. A continued
     run has its own and needs the file no more."""
@@ -47,6 +59,12 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"--{name.replace('learning_rate', 'lr')} {value}: must be above 0")
+        for name in ("accumulate", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name} {value}: must be at least 1")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise UsageError(f"--ema {self.ema}: must be between 0 and 1; 0.999 is usual")
         if self.minutes is not None and self.epochs is not None:
             raise UsageError("--minutes and --epochs: give one of them; minutes decide how many epochs fit")
 
@@ -64,6 +82,8 @@ class TrainingTask:
     """The fold's results folder."""
     options: TrainConfig
     show_progress: bool = True
+    world: World = ALONE
+    """The processes that train together."""
     groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Patient (or else sequence) of each training case of the fold, in the order of the frames; schedules that look at
     frames set aside keep a group in one piece."""
@@ -91,7 +111,7 @@ def results_folder(workspace: Workspace, dataset: str, configuration: str, train
 
 def train(
     dataset: str | int,
-    fold: int | Literal["all"],
+    fold: int | str,
     *,
     configuration: str = "fganet",
     trainer: str | None = None,
@@ -107,12 +127,12 @@ def train(
 
     Args:
         dataset: id or folder name.
-        fold: number of the fold, or ``"all"`` to train on every frame.
+        fold: number of the fold (as text too), or ``"all"`` to train on every frame.
         configuration: a planned configuration.
         trainer: a registered trainer, or ``module:Class``; None takes the plan's.
         workspace: a workspace or its folder; None looks for it as ``Workspace.find``.
         options: choices of this run.
-        resume: go on from ``checkpoint_latest.pt`` where there is one.
+        resume: go on from ``checkpoint_latest.pt``.
         overwrite: train anew where a trained fold stands already.
         validate_only: only validate ``checkpoint_final.pt`` again.
         allow_leaking_splits: accept a ``splits.json`` that divides a patient or sequence.
@@ -125,6 +145,7 @@ def train(
         NotPreparedError: the dataset is not planned or preprocessed, or there is nothing to validate.
         UsageError: an unknown name, a fold out of range, or a trained fold in the way.
         TrainingError: the loss is no longer finite.
+        InterruptionError: SIGTERM or SIGINT came; what was done is saved.
     """
     if not isinstance(workspace, Workspace):
         workspace = Workspace.find(workspace)
@@ -145,32 +166,34 @@ def train(
         )
     for case in (*chosen.train, *chosen.val):
         store.entry(case)
+    options = options or TrainConfig()
     base = results_folder(workspace, name, configuration, trainer)
     folder = base / f"fold_{fold}"
-    if not validate_only:
-        if options is not None and not (resume and (folder / LATEST).exists()):
-            _check_pretrained(options.pretrained_weights, folder)
-        _refuse_to_overwrite(folder, resume, overwrite)
-        write_json(base / "plans.json", plans)
-        write_json(base / "dataset.json", dict(raw.description))
-        task = TrainingTask(
-            dataset=name,
-            configuration=planned,
-            preprocessing=plans.preprocessing,
-            store=store,
-            fold=chosen,
-            folder=folder,
-            options=options or TrainConfig(),
-            show_progress=show_progress,
-            groups=_groups(raw, chosen.train),
-        )
-        trainer_class(task).fit(resume=resume)
-    if not chosen.val:
-        return None
-    from gwunet.validation import validate_fold
+    with joined(resolve_device(options.device).type) as world:
+        if not validate_only:
+            _check_start(folder, options, resume, overwrite)
+            world.wait()  # until all have looked at what stands there
+            if world.is_writer:
+                write_json(base / "plans.json", plans)
+                write_json(base / "dataset.json", dict(raw.description))
+            task = TrainingTask(
+                dataset=name,
+                configuration=planned,
+                preprocessing=plans.preprocessing,
+                store=store,
+                fold=chosen,
+                folder=folder,
+                options=options,
+                show_progress=show_progress,
+                world=world,
+                groups=_groups(raw, chosen.train),
+            )
+            trainer_class(task).fit(resume=resume)
+        if not chosen.val:
+            return None
+        from gwunet.validation import validate_fold
 
-    device = (options or TrainConfig()).device
-    return validate_fold(folder, raw, chosen.val, device=device, show_progress=show_progress)
+        return validate_fold(folder, raw, chosen.val, device=options.device, world=world, show_progress=show_progress)
 
 
 def _read_splits(path: Path, raw: Dataset, allow_leaking: bool) -> Splits:
@@ -186,6 +209,37 @@ def _groups(raw: Dataset, cases: Sequence[str]) -> dict[str, str]:
     return {case.name: case.patient or case.sequence for case in known}
 
 
+def continuable(
+    dataset: str | int,
+    folds: Sequence[int | str],
+    *,
+    configuration: str,
+    trainer: str | None,
+    workspace: Workspace | str | Path | None,
+) -> tuple[int | str, ...]:
+    """Those of the folds that have begun."""
+    if not isinstance(workspace, Workspace):
+        workspace = Workspace.find(workspace)
+    name = workspace.dataset_name(dataset)
+    planned = read_plans(workspace, name).configuration(configuration)
+    base = results_folder(workspace, name, configuration, class_name(trainer or planned.trainer))
+    return tuple(fold for fold in folds if has_begun(base / f"fold_{fold}"))
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a fold's folder holds a run that can be continued, or is done."""
+    return (folder / LATEST).exists() or (folder / FINAL).exists()
+
+
+def _check_start(folder: Path, options: TrainConfig, resume: bool, overwrite: bool) -> None:
+    if resume:
+        if not has_begun(folder):
+            raise UsageError(f"{folder}: found nothing to continue (no {LATEST}); leave --continue out to begin")
+        return
+    _check_pretrained(options.pretrained_weights, folder)
+    _refuse_to_overwrite(folder, overwrite)
+
+
 def _check_pretrained(path: Path | None, folder: Path) -> None:
     """The weights to start from must be there, and not among what gives way."""
     if path is None:
@@ -199,10 +253,10 @@ def _check_pretrained(path: Path | None, folder: Path) -> None:
         )
 
 
-def _refuse_to_overwrite(folder: Path, resume: bool, overwrite: bool) -> None:
+def _refuse_to_overwrite(folder: Path, overwrite: bool) -> None:
     """Refuse only: the trainer itself deletes what stands there, once it has loaded the weights it starts from."""
     present = [name for name in (FINAL, LATEST, BEST) if (folder / name).exists()]
-    if present and not resume and not overwrite:
+    if present and not overwrite:
         raise UsageError(
             f"{folder}: {present[0]} stands there already; --continue goes on with it, --overwrite trains anew"
         )

@@ -1,72 +1,58 @@
-"""The training loop. A variant overrides one method and repeats nothing else."""
+"""What is trained, and what a step does. A variant overrides one method and repeats nothing else."""
 
-import copy
-import dataclasses
+import contextlib
 import logging
-import platform
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from torch.nn.parallel import DistributedDataParallel
 
-from gwunet.checkpoint import BEST, FINAL, LATEST, Checkpoint, load_checkpoint, load_weights, save_checkpoint
-from gwunet.data.batches import Batch, TrainingBatches, iterate_batches
+from gwunet.checkpoint import LATEST
+from gwunet.data.batches import Batch, TrainingBatches
 from gwunet.data.store import Sample
 from gwunet.dataset import IGNORE
-from gwunet.device import available_cores, resolve_device
+from gwunet.device import resolve_device
 from gwunet.errors import TrainingError
-from gwunet.jsonio import from_json, to_json
 from gwunet.losses import DeepSupervision, build_loss
-from gwunet.networks.build import build_network, pretrain
-from gwunet.networks.pretrained import count_seen, load_pretrained_file
+from gwunet.networks.build import build_network
 from gwunet.plans import Configuration
-from gwunet.trainers.duration import fit_to_time, planned
-from gwunet.trainers.history import EpochRecord, History
+from gwunet.trainers.averaging import WeightAverage
+from gwunet.trainers.choices import resolve
+from gwunet.trainers.loop import Run
+from gwunet.trainers.precision import Precision
 from gwunet.trainers.schedule import learning_rate
 from gwunet.trainers.set_aside import set_aside
-from gwunet.training import TrainConfig, TrainingTask
+from gwunet.training import TrainingTask
 
 logger = logging.getLogger(__name__)
-
-VALIDATION_FRAMES = 8
-"""Validation frames looked at after each epoch, spread evenly; all of them are validated at the end."""
-ASIDE_FRAMES = 32
-"""The same of the frames set aside."""
-EMA_DECAY = 0.8
-CUDA_WORKERS = 12
-"""Processes that make batches for a GPU, at most."""
 
 
 class Trainer:
     """Trains one fold of one configuration.
 
     Override ``defaults`` to change the plan, ``build_network``, ``build_loss``, ``build_optimizer`` or
-    ``build_batches`` to change a part, ``train_step`` or ``validation_step`` to change what a step does.
+    ``build_batches`` to change a part, ``train_step`` or ``validation_step`` to change what a step does. The loop
+    around them is ``gwunet.trainers.loop.Run``.
     """
 
     name: ClassVar[str]
 
     def __init__(self, task: TrainingTask) -> None:
         self.task = task
-        self.configuration = self._resolve(self.defaults(task.configuration))
-        self.device = resolve_device(task.options.device)
-        self.autocast_type = self._autocast_type()
+        self.world = task.world
+        self.configuration = resolve(self.defaults(task.configuration), task.options, self.world)
+        self.device = resolve_device(task.options.device, self.world.local_rank if self.world.size > 1 else None)
+        self.precision = Precision(task.options.precision, self.device)
         torch.manual_seed(task.options.seed)
-        self.network = self.build_network().to(self.device)
+        self.network: nn.Module = self.build_network().to(self.device)
+        if self.world.size > 1 and self.device.type == "cuda":
+            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
         self.loss = self.build_loss().to(self.device)
-        self.optimizer = self.build_optimizer()
-        self.scaler = self._make_scaler()
-        self._train, self._aside = self._divide()
-        self._aside_losses: tuple[float, ...] = ()
-        self.batches = self.build_batches()
-        self._pretrained: dict[str, Any] | None = None
-        self._cases: tuple[str, ...] | None = task.fold.train
-        self._forward: Any = torch.compile(self.network) if task.options.compile else self.network
+        self.divide()
+        self.start_afresh()
+        self._forward: Any = self._joined()
 
     # What variants override -------------------------------------------------------------------------------------
 
@@ -97,9 +83,9 @@ class Trainer:
         )
 
     def build_batches(self) -> TrainingBatches:
-        """The training batches by number."""
+        """The training batches by number; of several processes each makes its own part of a batch."""
         task = self.task
-        return TrainingBatches(task.store, self._train, self.configuration, task.options.seed)
+        return TrainingBatches(task.store, self.train_cases, self.configuration, task.options.seed, self.world)
 
     def train_step(self, batch: Batch, iteration: int) -> float:
         """One update of the weights.
@@ -108,314 +94,108 @@ class Trainer:
             TrainingError: the loss is not finite; the weights are as before the step.
         """
         frames = self._to_device(batch[0])
-        target = batch[1].to(self.device, non_blocking=True)
+        targets = batch[1].to(self.device, non_blocking=True)
         for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(iteration)
+            group["lr"] = self.learning_rate(iteration)
         self.optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
-            outputs = self._forward(frames)
-        loss = self.loss(outputs, target)
-        value = float(loss.detach())
-        if not np.isfinite(value):
-            raise TrainingError(
-                f"{self.task.folder}: the loss is {value} at iteration {iteration + 1}; the weights of the last epoch "
-                f"stand in {LATEST}; a smaller --lr or --precision fp32 may help"
-            )
-        self.scaler.scale(loss).backward()
-        self.scaler.unscale_(self.optimizer)
+        parts = self.task.options.accumulate
+        value = 0.0
+        for number, (some, target) in enumerate(zip(frames.chunk(parts), targets.chunk(parts), strict=True), start=1):
+            share = len(some) / len(frames)
+            with self._sharing_gradients(number == parts):
+                loss = self._loss_of(some, target)
+                value += share * self._finite(loss, iteration)
+                self.precision.scaler.scale(share * loss).backward()  # type: ignore[no-untyped-call]
+        self.precision.scaler.unscale_(self.optimizer)
         if self.configuration.optimiser.gradient_clip is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.configuration.optimiser.gradient_clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.precision.scaler.step(self.optimizer)
+        self.precision.scaler.update()
+        if self.average is not None:
+            self.average.update()
         return value
 
     def validation_step(self, sample: Sample) -> tuple[float, np.ndarray]:
         """Loss and counts (true positives, false positives, false negatives) of one validation frame."""
-        frames = self._to_device(torch.from_numpy(sample.frame)[None, None])
         target = torch.from_numpy(sample.target)[None, None].to(self.device)
-        with torch.no_grad(), self._autocast():
-            logits: Tensor = self.network(frames).float()
+        logits = self.logits(sample)
         loss = float(self.loss.on_final(logits, target))
         wire, field = (torch.from_numpy(mask)[None, None].to(self.device) for mask in (sample.wire, sample.field))
         found = (logits > 0) & field & (target != IGNORE)
         counts = [(found & wire).sum(), (found & ~wire).sum(), (~found & wire).sum()]
         return loss, np.array([int(count) for count in counts])
 
-    # The loop ---------------------------------------------------------------------------------------------------
+    # What the loop asks for -------------------------------------------------------------------------------------
 
     def fit(self, resume: bool = False) -> None:
-        """Train to the end and leave ``checkpoint_final.pt``.
+        """Train to the end and leave ``checkpoint_final.pt``; see ``Run.fit``."""
+        Run(self).fit(resume)
 
-        With ``resume`` and a ``checkpoint_latest.pt``, goes on from there to the same weights as without a break.
-        Without ``resume``, the checkpoints of an earlier run stay until this one can begin.
-        """
-        self.task.folder.mkdir(parents=True, exist_ok=True)
-        if resume and (self.task.folder / FINAL).is_file():
-            logger.info("%s: training is done already", self.task.folder)
-            return
-        records = self._restore() if resume else None
-        if records is None:
-            records = []
-            self._pretrained = self._load_pretrained()
-            self._settle_duration()
-            if not resume:
-                _delete_earlier(self.task.folder)
-            self._save(LATEST, records, for_training=True)
-        history = History(self.task.folder, self._log_start(), records)
-        history.write()
-        duration = self.configuration.duration
-        first = len(records)
-        with tqdm(
-            total=duration.epochs * duration.iterations_per_epoch,
-            initial=first * duration.iterations_per_epoch,
-            desc=f"{self.configuration.name} {self.task.folder.name}",
-            unit="step",
-            disable=not self.task.show_progress,
-        ) as bar:
-            for epoch in range(first, duration.epochs):
-                history.append(self._run_epoch(epoch, history.records, bar))
-                # The best comes first: a kill between the two repeats the epoch instead of losing its best weights.
-                if _is_best(history.records):
-                    self._save(BEST, history.records)
-                self._save(LATEST, history.records, for_training=True)
-        self._save(FINAL, history.records)
-
-    def _run_epoch(self, epoch: int, records: Sequence[EpochRecord], bar: Any) -> EpochRecord:
-        start = time.perf_counter()
-        steps = self.configuration.duration.iterations_per_epoch
-        first = epoch * steps
-        self._aside_losses = tuple(record.aside_loss for record in records if record.aside_loss is not None)
-        self.network.train()
-        losses = []
-        for offset, batch in enumerate(iterate_batches(self.batches, first, first + steps, self._workers())):
-            losses.append(self.train_step(batch, first + offset))
-            bar.set_postfix(loss=f"{losses[-1]:.3f}", dice=_last_dice(records), refresh=False)
-            bar.update()
-        val_loss, val_dice = self._validate()
-        previous = records[-1].val_dice_ema if records else None
-        smooth = val_dice if previous is None or val_dice is None else EMA_DECAY * previous + (1 - EMA_DECAY) * val_dice
-        return EpochRecord(
-            epoch=epoch + 1,
-            iteration=first + steps,
-            learning_rate=self._learning_rate(first + steps - 1),
-            train_loss=float(np.mean(losses)),
-            val_loss=val_loss,
-            val_dice=val_dice,
-            val_dice_ema=smooth,
-            aside_loss=self._loss_aside(),
-            seconds=round(time.perf_counter() - start, 3),
-        )
-
-    def _validate(self) -> tuple[float | None, float | None]:
-        """Mean loss and pooled Dice of a few validation frames; None without any."""
-        cases = self.task.fold.val
-        if not cases:
-            return None, None
-        self.network.eval()
-        results = [self.validation_step(self.task.store.read(case)) for case in _spread(cases, VALIDATION_FRAMES)]
-        hits, false, missed = np.sum([counts for _, counts in results], axis=0)
-        dice = 2 * hits / (2 * hits + false + missed) if hits + false + missed else 1.0
-        return float(np.mean([loss for loss, _ in results])), float(dice)
-
-    def _loss_aside(self) -> float | None:
-        """Mean loss of the frames set aside; None where there are none."""
-        if not self._aside:
-            return None
-        self.network.eval()
-        cases = _spread(self._aside, ASIDE_FRAMES)
-        return float(np.mean([self.validation_step(self.task.store.read(case))[0] for case in cases]))
-
-    def _divide(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The cases to train on, and those set aside where the schedule looks at some."""
-        if self.configuration.optimiser.schedule != "plateau":
-            return self.task.fold.train, ()
-        groups = self.task.groups or dict.fromkeys(self.task.fold.train, self.task.dataset)
-        return set_aside(groups, self.task.options.seed)
-
-    # State ------------------------------------------------------------------------------------------------------
-
-    def _resolve(self, configuration: Configuration) -> Configuration:
-        options = self.task.options
-        rate = options.learning_rate or configuration.optimiser.learning_rate
-        return dataclasses.replace(
-            configuration,
-            batch_size=options.batch_size or configuration.batch_size,
-            optimiser=dataclasses.replace(configuration.optimiser, learning_rate=rate),
-            duration=planned(configuration.duration, options.epochs, options.iterations, options.minutes),
-        )
-
-    def _load_pretrained(self) -> dict[str, Any] | None:
-        """Start from the weights that the run or the plan names; what came of it goes into the log."""
-        path = self.task.options.pretrained_weights
-        found = pretrain(self.network, self.configuration) if path is None else load_pretrained_file(self.network, path)
-        if found is None:
-            return None
-        if found.dataset == self.task.dataset:
-            known = found.cases
-            self._cases = None if known is None else tuple(sorted({*known, *self.task.fold.train}))
-        seen = count_seen(found, self.task.dataset, self.task.fold.val)
-        return dict(to_json(found)) | {"validation_frames_seen": seen}
-
-    def _settle_duration(self) -> None:
-        """Turn minutes into a number of iterations, once; training then starts from untouched weights."""
-        minutes = self.configuration.duration.minutes
-        if minutes is None:
-            return
-        state = copy.deepcopy(self.network.state_dict())
-        self.network.train()
-
-        def close_epoch() -> None:
-            self._validate()
-            self._loss_aside()
-            self.network.train()
-
-        duration = fit_to_time(minutes, lambda index: self.train_step(self.batches[index], 0), close_epoch)
-        self.network.load_state_dict(state)
-        self.optimizer = self.build_optimizer()
-        self.scaler = self._make_scaler()
-        self.configuration = dataclasses.replace(self.configuration, duration=duration)
-        logger.info(
-            "%g minutes are %d epochs of %d iterations here", minutes, duration.epochs, duration.iterations_per_epoch
-        )
-
-    def _save(self, name: str, records: Sequence[EpochRecord], for_training: bool = False) -> None:
-        training: dict[str, Any] = {}
-        if for_training:
-            path = self.task.options.pretrained_weights
-            training = {
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self.scaler.state_dict(),
-                "torch_rng": torch.get_rng_state(),
-                "seed": self.task.options.seed,
-                "pretrained": self._pretrained,
-                "pretrained_weights": None if path is None else str(path),
-                "records": [to_json(record) for record in records],
-            }
-        checkpoint = Checkpoint(
-            dataset=self.task.dataset,
-            trainer=self.name,
-            configuration=self.configuration,
-            preprocessing=self.task.preprocessing,
-            weights=self.network.state_dict(),
-            epoch=len(records),
-            cases=self._cases,
-            training=training,
-        )
-        save_checkpoint(self.task.folder / name, checkpoint)
-
-    def _restore(self) -> list[EpochRecord] | None:
-        path = self.task.folder / LATEST
-        if not path.is_file():
-            logger.warning("%s: nothing to continue, training starts from the beginning", path)
-            return None
-        checkpoint = load_checkpoint(path)
-        self.configuration = checkpoint.configuration
-        load_weights(self.network, checkpoint, path)
-        state = checkpoint.training
-        self._pretrained = state.get("pretrained")  # checkpoints of 0.1 have none
-        if checkpoint.cases is not None or self._pretrained is not None:
-            self._cases = checkpoint.cases
-        self._keep_choices(state)
-        self._train, self._aside = self._divide()
+    def divide(self) -> None:
+        """Set cases aside where schedule or early stopping look at some, and make batches of the others."""
+        self.train_cases: tuple[str, ...] = self.task.fold.train
+        self.aside_cases: tuple[str, ...] = ()
+        if self.configuration.optimiser.schedule == "plateau" or self.task.options.patience is not None:
+            groups = self.task.groups or dict.fromkeys(self.task.fold.train, self.task.dataset)
+            self.train_cases, self.aside_cases = set_aside(groups, self.task.options.seed)
         self.batches = self.build_batches()
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        torch.set_rng_state(state["torch_rng"])
-        return [from_json(EpochRecord, record, str(path)) for record in state["records"]]
 
-    def _keep_choices(self, state: Mapping[str, Any]) -> None:
-        """A continued run keeps the choices it began with: others would not give the same weights."""
-        options, weights = self.task.options, state.get("pretrained_weights")
-        began = dataclasses.replace(
-            options, seed=state["seed"], pretrained_weights=None if weights is None else Path(weights)
-        )
-        others = _other_choices(options, began, self.configuration)
-        if others:
-            logger.warning(
-                "%s: training goes on with the choices it began with, not with %s", self.task.folder, ", ".join(others)
+    def start_afresh(self) -> None:
+        """Optimiser, scaler and average that have seen no step yet."""
+        self.optimizer = self.build_optimizer()
+        self.precision.reset()
+        decay = self.task.options.ema
+        self.average = None if decay is None else WeightAverage(self.network, decay)
+        self.aside_losses: tuple[float, ...] = ()
+        """After each epoch so far, for the schedule."""
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """The network has the weights that are validated and kept."""
+        return contextlib.nullcontext() if self.average is None else self.average.in_place()
+
+    def learning_rate(self, iteration: int) -> float:
+        """Of a step, counted from 0 over all epochs."""
+        plan = self.configuration
+        return learning_rate(plan.optimiser, iteration, plan.duration, self.aside_losses)
+
+    def logits(self, sample: Sample) -> Tensor:
+        """``(1, 1, h, w)`` float32 of one frame."""
+        frames = self._to_device(torch.from_numpy(sample.frame)[None, None])
+        with torch.no_grad(), self.precision.autocast():
+            logits: Tensor = self.network(frames).float()
+        return logits
+
+    # Parts of a step --------------------------------------------------------------------------------------------
+
+    def _loss_of(self, frames: Tensor, target: Tensor) -> Tensor:
+        with self.precision.autocast():
+            outputs = self._forward(frames)
+        several = isinstance(outputs, tuple | list)
+        joined = tuple(self.world.gather(each) for each in (outputs if several else (outputs,)))
+        loss: Tensor = self.loss(joined if several else joined[0], self.world.gather(target))
+        return loss
+
+    def _finite(self, loss: Tensor, iteration: int) -> float:
+        value = float(loss.detach())
+        if not np.isfinite(value):
+            raise TrainingError(
+                f"{self.task.folder}: the loss is {value} at iteration {iteration + 1}; the weights of the last epoch "
+                f"stand in {LATEST}; a smaller --lr or --precision fp32 may help"
             )
-        self.task = dataclasses.replace(self.task, options=began)
+        return value
 
-    def _log_start(self) -> dict[str, Any]:
-        return {
-            "dataset": self.task.dataset,
-            "trainer": self.name,
-            "device": str(self.device),
-            "precision": str(self.autocast_type or torch.float32).removeprefix("torch."),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "seed": self.task.options.seed,
-            "train": list(self._train),
-            "aside": list(self._aside),
-            "val": list(self.task.fold.val),
-            "pretrained": self._pretrained,
-            "configuration": to_json(self.configuration),
-        }
-
-    # Device -----------------------------------------------------------------------------------------------------
-
-    def _autocast_type(self) -> torch.dtype | None:
-        precision = self.task.options.precision
-        if precision == "auto":
-            if self.device.type != "cuda":
-                return None
-            return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-        return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-    def _make_scaler(self) -> torch.GradScaler:
-        return torch.GradScaler(self.device.type, enabled=self.autocast_type == torch.float16)
-
-    def _autocast(self) -> torch.autocast:
-        dtype = self.autocast_type or torch.bfloat16
-        return torch.autocast(self.device.type, dtype, enabled=self.autocast_type is not None)
+    def _sharing_gradients(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
+        """Of an accumulated batch the processes share their gradients once."""
+        if is_last or not isinstance(self._forward, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self._forward.no_sync()
 
     def _to_device(self, frames: Tensor) -> Tensor:
         return frames.to(self.device, non_blocking=True, memory_format=torch.channels_last)
 
-    def _workers(self) -> int:
-        """On a CPU none: batches would only compete with the network for its cores."""
-        return 0 if self.device.type == "cpu" else min(CUDA_WORKERS, max(1, available_cores() - 1))
-
-    def _learning_rate(self, iteration: int) -> float:
-        plan = self.configuration
-        return learning_rate(plan.optimiser, iteration, plan.duration, self._aside_losses)
-
-
-def _spread(cases: Sequence[str], count: int) -> Sequence[str]:
-    """At most so many of the cases, evenly."""
-    return cases[:: max(1, len(cases) // count)][:count]
-
-
-def _delete_earlier(folder: Path) -> None:
-    """Before the first save: a final checkpoint that outlived it would end a continued run before it begins."""
-    present = [folder / name for name in (FINAL, LATEST, BEST) if (folder / name).exists()]
-    if present:
-        logger.info("%s: trained anew over what stood there", folder)
-    for path in present:
-        path.unlink()
-
-
-def _other_choices(options: TrainConfig, began: TrainConfig, configuration: Configuration) -> list[str]:
-    """The flags given now whose values are not those of the run that is continued."""
-    duration = configuration.duration
-    choices = (
-        ("--epochs", options.epochs, duration.epochs),
-        ("--iterations", options.iterations, duration.iterations_per_epoch),
-        ("--minutes", options.minutes, duration.minutes),
-        ("--batch_size", options.batch_size, configuration.batch_size),
-        ("--lr", options.learning_rate, configuration.optimiser.learning_rate),
-        ("--pretrained_weights", options.pretrained_weights, began.pretrained_weights),
-        ("--seed", options.seed or None, began.seed),  # 0 where none is given
-    )
-    return [f"{flag} {given}" for flag, given, kept in choices if given is not None and given != kept]
-
-
-def _is_best(records: Sequence[EpochRecord]) -> bool:
-    smoothed = [record.val_dice_ema for record in records]
-    latest = smoothed[-1]
-    return latest is not None and all(value is None or latest >= value for value in smoothed)
-
-
-def _last_dice(records: Sequence[EpochRecord]) -> str:
-    latest = records[-1].val_dice if records else None
-    return "-" if latest is None else f"{latest:.3f}"
+    def _joined(self) -> Any:
+        """The network as a training step calls it: compiled, and joined with the other processes'."""
+        forward = torch.compile(self.network) if self.task.options.compile else self.network
+        if self.world.size == 1:
+            return forward
+        return DistributedDataParallel(forward, device_ids=[self.device] if self.device.type == "cuda" else None)

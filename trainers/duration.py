@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from gwunet.plans import Duration
+from gwunet.world import ALONE, World
 
 EPOCHS_IN_TIME = 20
 """A run limited in time is cut into so many epochs at most, each with validation, log and checkpoint."""
@@ -22,28 +23,33 @@ RESERVE = 0.93
 """Share of the time that is planned; the rest absorbs what the measurement did not see."""
 
 
-def fit_to_time(minutes: float, step: Callable[[int], object], close_epoch: Callable[[], None]) -> Duration:
+def fit_to_time(
+    minutes: float, step: Callable[[int], object], close_epoch: Callable[[], None], world: World = ALONE
+) -> Duration:
     """The number of iterations that fits, measured on a few real steps.
 
     Args:
         minutes: wall-clock time for all of training.
         step: does training step number ``i``; called a few times, the caller restores the weights afterwards.
         close_epoch: does what an epoch ends with (validation).
+        world: the processes that step together; the first one's clock counts.
     """
     began = time.perf_counter()
     step(0)  # the first one allocates and is left out
     seconds: list[float] = []
-    while len(seconds) < TIMED_STEPS and (not seconds or time.perf_counter() - began < TIMED_SHARE * minutes * 60):
+    while len(seconds) < TIMED_STEPS and (
+        not seconds or world.first(time.perf_counter() - began) < TIMED_SHARE * minutes * 60
+    ):
         start = time.perf_counter()
         step(len(seconds) + 1)
         seconds.append(time.perf_counter() - start)
     start = time.perf_counter()
     close_epoch()
-    closing = time.perf_counter() - start
-    left = minutes * 60 * RESERVE - (time.perf_counter() - began)
+    closing = world.first(time.perf_counter() - start)
+    left = minutes * 60 * RESERVE - world.first(time.perf_counter() - began)
     # The later half: the first steps still claim memory. The median: a machine that stalls for a moment does not halve
     # the training.
-    per_step = statistics.median(seconds[len(seconds) // 2 :])
+    per_step = world.first(statistics.median(seconds[len(seconds) // 2 :]))
     epochs = EPOCHS_IN_TIME
     while epochs > 1 and epochs * closing > (CLOSING_SHARE if epochs > FEWEST_EPOCHS else LARGEST_SHARE) * left:
         epochs -= 1

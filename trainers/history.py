@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gwunet.errors import UsageError
 from gwunet.jsonio import replacing, to_json
 
 
@@ -33,19 +34,28 @@ class EpochRecord:
 class History:
     """The epochs of a run so far."""
 
-    def __init__(self, folder: Path, start: dict[str, Any], records: Sequence[EpochRecord] = ()) -> None:
-        """``start`` is the log's first line: versions, device and the whole resolved configuration."""
+    def __init__(
+        self, folder: Path, start: dict[str, Any], records: list[EpochRecord], tensorboard: bool = False
+    ) -> None:
+        """
+        Args:
+            folder: of the run.
+            start: the log's first line: versions, device and the whole resolved configuration.
+            records: the epochs, which grow while the run goes on.
+            tensorboard: write events too.
+
+        Raises:
+            UsageError: TensorBoard is wanted and not installed.
+        """
         self._folder = folder
         self._start = start
-        self.records = list(records)
-
-    def append(self, record: EpochRecord) -> None:
-        """Add an epoch and write log and picture anew, so that both are whole at any time."""
-        self.records.append(record)
-        self.write()
+        self.records = records
+        self._events = open_events(folder, len(records)) if tensorboard else None
 
     def write(self) -> None:
-        """Write ``log.jsonl`` and, once there is an epoch, ``progress.png``."""
+        """Write ``log.jsonl`` anew and, once there is an epoch, ``progress.png``, so that both are always whole."""
+        if self._events is not None and self.records:
+            write_events(self._events, self.records[-1])
         lines = [self._start, *(to_json(record) for record in self.records)]
         with replacing(self._folder / "log.jsonl") as partial:
             partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -81,3 +91,24 @@ def draw_progress(records: Sequence[EpochRecord], path: Path) -> None:
     dice.set_ylim(0, 1)
     seconds.set_ylim(bottom=0)
     figure.savefig(path, dpi=80)
+
+
+def open_events(folder: Path, epochs: int) -> Any:
+    """TensorBoard's writer; what an earlier run wrote after so many epochs is forgotten.
+
+    Raises:
+        UsageError: TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UsageError("--tensorboard: TensorBoard is not installed; pip install 'gwunet[tensorboard]'") from None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=epochs + 1)
+
+
+def write_events(events: Any, record: EpochRecord) -> None:
+    """One epoch's numbers."""
+    for name, value in to_json(record).items():
+        if value is not None and name != "epoch":
+            events.add_scalar(name, value, record.epoch)
+    events.flush()

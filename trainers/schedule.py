@@ -44,6 +44,15 @@ def _factor(optimiser: Optimiser, iteration: int, duration: Duration, done: floa
             return float(optimiser.plateau_factor ** reductions(signals, optimiser.plateau_patience))
 
 
+def epochs_without_gain(signals: Sequence[float]) -> int:
+    """How many of the last losses were none lower than the least before them."""
+    least, waited = math.inf, 0
+    for signal in signals:
+        gained = signal < least * (1 - PLATEAU_THRESHOLD)
+        least, waited = (signal, 0) if gained else (least, waited + 1)
+    return waited
+
+
 def reductions(signals: Sequence[float], patience: int) -> int:
     """How often a loss stopped falling: more than ``patience`` values in a row were none lower than the least before.
 

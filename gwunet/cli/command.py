@@ -6,9 +6,11 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from gwunet.errors import GwunetError, UsageError
+from gwunet.errors import GwunetError, InterruptionError, UsageError
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+SIGNALLED = 128
+"""A command that a signal ended cleanly gives this plus the signal's number, as shells do."""
 
 
 class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -54,6 +56,9 @@ def run(
     except UsageError as problem:
         print(f"{parser.prog}: {problem}", file=sys.stderr)
         return WRONG_USE
+    except InterruptionError as problem:
+        print(f"{parser.prog}: {problem}", file=sys.stderr)
+        return SIGNALLED + (problem.signal or 0)
     except GwunetError as problem:
         print(f"{parser.prog}: {problem}", file=sys.stderr)
         return FAILED

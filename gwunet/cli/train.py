@@ -2,8 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gwunet.cli.command import add_device_flag, add_workspace_flag, make_parser, run
+
+if TYPE_CHECKING:
+    from gwunet.training import TrainConfig
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,6 +30,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of weights, patches and augmentation")
     parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the network")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
+    parser.add_argument("--accumulate", type=int, default=1, metavar="N", help="parts a batch is computed in")
+    parser.add_argument("--ema", type=float, metavar="DECAY", help="keep an average of the weights; 0.999 is usual")
+    parser.add_argument(
+        "--patience", type=int, metavar="N", help="stop after N epochs without gain on training groups set aside"
+    )
+    parser.add_argument("--deterministic", action="store_true", help="same result on a GPU in every run; slower")
+    parser.add_argument("--tensorboard", action="store_true", help="write events for TensorBoard beside the log")
+    parser.add_argument("--num_gpus", type=int, default=1, metavar="N", help="train on so many devices of this machine")
     parser.add_argument(
         "--pretrained_weights",
         type=Path,
@@ -41,8 +53,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _command(arguments: argparse.Namespace) -> int:
+    from gwunet.cli.launch import launch
     from gwunet.device import keep_freed_memory
-    from gwunet.training import TrainConfig, train
+    from gwunet.training import TrainConfig, continuable
 
     options = TrainConfig(
         epochs=arguments.epochs,
@@ -54,28 +67,48 @@ def _command(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         precision=arguments.precision,
         compile=arguments.compile,
+        accumulate=arguments.accumulate,
+        ema=arguments.ema,
+        patience=arguments.patience,
+        deterministic=arguments.deterministic,
+        tensorboard=arguments.tensorboard,
         pretrained_weights=arguments.pretrained_weights,
     )
+    if arguments.num_gpus != 1:
+        return launch(arguments.num_gpus, arguments.device)
     keep_freed_memory()
+    named = {"configuration": arguments.configuration, "trainer": arguments.trainer, "workspace": arguments.workspace}
+    going_on = continuable(arguments.dataset, arguments.folds, **named) if arguments.resume else ()
     for fold in arguments.folds:
-        summary = train(
-            arguments.dataset,
-            fold,
-            configuration=arguments.configuration,
-            trainer=arguments.trainer,
-            workspace=arguments.workspace,
-            options=options,
-            resume=arguments.resume,
-            overwrite=arguments.overwrite,
-            validate_only=arguments.validate_only,
-            allow_leaking_splits=arguments.allow_leaking_splits,
-        )
-        if summary is not None:
-            pooled = summary.pooled
-            print(
-                f"fold {fold}: {summary.n_frames} validation frames, pooled Dice {pooled.dice:.3f}, "
-                f"precision {pooled.precision:.3f}, recall {pooled.recall:.3f}, clDice {pooled.cldice:.3f}"
-            )
-        else:
-            print(f"fold {fold}: trained on every frame, none left to validate")
+        # Of several folds some may not have begun when training was broken off.
+        resume = arguments.resume and (fold in going_on or not going_on)
+        _train(fold, arguments, options, resume)
     return 0
+
+
+def _train(fold: str, arguments: argparse.Namespace, options: "TrainConfig", resume: bool) -> None:
+    from gwunet.training import train
+    from gwunet.world import World
+
+    summary = train(
+        arguments.dataset,
+        fold,
+        configuration=arguments.configuration,
+        trainer=arguments.trainer,
+        workspace=arguments.workspace,
+        options=options,
+        resume=resume,
+        overwrite=arguments.overwrite,
+        validate_only=arguments.validate_only,
+        allow_leaking_splits=arguments.allow_leaking_splits,
+    )
+    if not World.from_environment().is_writer:
+        return
+    if summary is None:
+        print(f"fold {fold}: trained on every frame, none left to validate")
+        return
+    pooled = summary.pooled
+    print(
+        f"fold {fold}: {summary.n_frames} validation frames, pooled Dice {pooled.dice:.3f}, "
+        f"precision {pooled.precision:.3f}, recall {pooled.recall:.3f}, clDice {pooled.cldice:.3f}"
+    )

@@ -1,93 +1,78 @@
-"""What happens to a training patch: resampled as its view says, then its intensities are varied.
+"""What happens to a training patch: resampled as its view says, then its content is varied.
 
-Space goes through ``grid_sample`` of torch, which resamples frame and mask together in a few milliseconds;
-intensities go through batchgenerators, whose transforms nnU-Net made the field's habit. They see the exposed pixels
-alone, so that the outside stays 0.
+Space goes through ``grid_sample`` of torch, which resamples frame and masks together; content through the variations
+of ``xray`` and ``intensity``, each drawn first and applied then, in the order in which an image comes about: what is
+in the body, the collimator, the detector, the display. They see the exposed pixels alone: the outside stays 0.
 """
 
-import contextlib
-import random
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
+from gwunet.data.intensity import Blur, Brightness, Contrast, Gamma, Inversion, LowResolution, Noise
 from gwunet.data.sampling import View
 from gwunet.data.store import Sample
+from gwunet.data.variation import GreyScale, Variation
+from gwunet.data.xray import Exposure, draw_collimator, draw_occlusion
 from gwunet.dataset import CENTRELINE, IGNORE
 from gwunet.plans import Augmentation
 
-CONTRAST_RANGE = (0.65, 1.5)
-BRIGHTNESS_SIGMA = 0.3
-"""Standard deviation of the added offset, in units of the normalised frame."""
-GAMMA_RANGE = (0.7, 1.5)
-NOISE_STD_RANGE = (0.0, 0.3)
-BLUR_SIGMA_RANGE_PX = (0.4, 1.0)
+Draw = Callable[[np.random.Generator, Sample, GreyScale], Variation | None]
+VARIATIONS: dict[str, Draw] = {
+    "occlusion": draw_occlusion,
+    "collimator": lambda rng, patch, _: draw_collimator(rng, patch),
+    "exposure": Exposure.draw,
+    "blur": lambda rng, *_: Blur.draw(rng),
+    "noise": lambda rng, *_: Noise.draw(rng),
+    "brightness": lambda rng, *_: Brightness.draw(rng),
+    "contrast": lambda rng, *_: Contrast.draw(rng),
+    "gamma": lambda rng, *_: Gamma.draw(rng),
+    "inversion": lambda *_: Inversion(),
+    "low_resolution": lambda rng, *_: LowResolution.draw(rng),
+}
+"""How each variation is drawn, in the order of applying; ``<name>_probability`` of the plan says how often."""
 
 
 def cut_patch(sample: Sample, view: View, patch_size: tuple[int, int]) -> Sample:
     """The patch that a view shows: frame bilinear, each mask where bilinear gives at least half, 0 outside."""
-    height, width = sample.frame.shape
-    rows = torch.arange(patch_size[0], dtype=torch.float32) - (patch_size[0] - 1) / 2
-    columns = torch.arange(patch_size[1], dtype=torch.float32) - (patch_size[1] - 1) / 2
-    (a, b), (c, d) = view.matrix.tolist()
-    y = view.centre[0] + a * rows[:, None] + b * columns[None, :]
-    x = view.centre[1] + c * rows[:, None] + d * columns[None, :]
-    grid = torch.stack(((2 * x + 1) / width - 1, (2 * y + 1) / height - 1), dim=-1)[None]
-    masks = (sample.wire, sample.target == CENTRELINE, sample.target == IGNORE, sample.field)
-    layers = np.stack((sample.frame, *masks)).astype(np.float32)
-    frame, *shares = F.grid_sample(torch.from_numpy(layers)[None], grid, align_corners=False)[0].numpy()
-    wire, centreline, ignored, exposed = (share >= 0.5 for share in shares)
-    target = wire.astype(np.uint8)
-    target[centreline] = CENTRELINE  # a part of the wire before, and so in every share
-    target[ignored] = IGNORE
+    grid = _where_to_look(view, patch_size, sample.frame.shape)
+    masks = {1: sample.wire, CENTRELINE: sample.target == CENTRELINE, IGNORE: sample.target == IGNORE}
+    shown = {value: mask for value, mask in masks.items() if mask.any()}
+    layers = np.empty((2 + len(shown), *sample.frame.shape), np.float32)
+    for layer, content in zip(layers, (sample.frame, sample.field, *shown.values()), strict=True):
+        layer[...] = content
+    sampled = F.grid_sample(torch.from_numpy(layers)[None], grid, align_corners=False)[0]
+    frame, (exposed, *shares) = sampled[0], sampled[1:] >= 0.5
+    target = np.zeros(patch_size, np.uint8)
+    for value, share in zip(shown, shares, strict=True):  # the centreline is a part of the wire before
+        target[share.numpy()] = value
     # Bilinear sampling mixes the outside's 0 into the rim; outside stays exactly 0.
-    return Sample(np.where(exposed, frame, np.float32(0)), target, exposed)
+    return Sample((frame * exposed).numpy(), target, exposed.numpy())
 
 
-def vary_intensity(rng: np.random.Generator, patch: Sample, augmentation: Augmentation) -> NDArray[np.float32]:
-    """The patch's frame with brightness, contrast, gamma, blur and noise varied inside the exposed field."""
-    # batchgenerators counts pandas among what it imports: only training pays for it.
-    from batchgenerators.augmentations.color_augmentations import (
-        augment_brightness_additive,
-        augment_contrast,
-        augment_gamma,
-    )
-    from batchgenerators.augmentations.noise_augmentations import augment_gaussian_noise
-    from scipy.ndimage import gaussian_filter
-
-    blur, noise, brightness, contrast, gamma = rng.random(5)
-    sigma_px = rng.uniform(*BLUR_SIGMA_RANGE_PX)
-    frame = patch.frame
-    if blur < augmentation.blur_probability:
-        frame = gaussian_filter(frame, sigma_px)
-    if not patch.field.any():
-        return frame
-    values = frame[patch.field][None]
-    with _global_random_state(int(rng.integers(2**32))):
-        if noise < augmentation.noise_probability:
-            values = augment_gaussian_noise(values, NOISE_STD_RANGE)
-        if brightness < augmentation.brightness_probability:
-            values = augment_brightness_additive(values, 0.0, BRIGHTNESS_SIGMA)
-        if contrast < augmentation.contrast_probability:
-            values = augment_contrast(values, CONTRAST_RANGE)
-        if gamma < augmentation.gamma_probability:
-            values = augment_gamma(values, GAMMA_RANGE, retain_stats=True)
-    varied = np.zeros_like(frame)
-    varied[patch.field] = values[0]
-    return varied
+def _where_to_look(view: View, patch_size: tuple[int, int], shape: tuple[int, ...]) -> torch.Tensor:
+    """``(1, h, w, 2)``: x and y of each of the patch's pixels, from -1 to 1 over a frame of ``shape``."""
+    rows, columns = (torch.arange(edge, dtype=torch.float32) - (edge - 1) / 2 for edge in patch_size)
+    (a, b), (c, d) = view.matrix.tolist()
+    grid = torch.empty(1, *patch_size, 2)
+    for axis, extent, centre, by_row, by_column in (
+        (0, shape[1], view.centre[1], c, d),
+        (1, shape[0], view.centre[0], a, b),
+    ):
+        scale = 2 / extent
+        along_rows = scale * by_row * rows + (scale * centre + 1 / extent - 1)
+        torch.add(along_rows[:, None], scale * by_column * columns[None, :], out=grid[0, :, :, axis])
+    return grid
 
 
-@contextlib.contextmanager
-def _global_random_state(seed: int) -> Iterator[None]:
-    """Seed the global generators that batchgenerators draws from, and restore them afterwards."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)
+def vary(rng: np.random.Generator, patch: Sample, augmentation: Augmentation, grey: GreyScale) -> Sample:
+    """The patch with its content varied, each variation as often as the plan's probability says."""
+    chances = rng.random(len(VARIATIONS))
+    for (name, draw), chance in zip(VARIATIONS.items(), chances, strict=True):
+        if chance < getattr(augmentation, f"{name}_probability"):
+            variation = draw(rng, patch, grey)
+            if variation is not None:
+                patch = variation.apply(patch)
+    return patch

@@ -16,6 +16,7 @@ from gwunet.data.sampling import View
 from gwunet.data.store import Sample
 from gwunet.data.variation import GreyScale
 from gwunet.dataset import CENTRELINE, IGNORE
+from gwunet.jsonio import from_json, to_json
 from gwunet.plans import Augmentation, Configuration
 
 GREY = GreyScale(100.0, 30.0, 255.0)
@@ -155,6 +156,15 @@ def test_every_probability_of_the_plan_has_its_variation() -> None:
     """``spatial_probability`` belongs to the view."""
     named = {field.name for field in dataclasses.fields(Augmentation) if field.name.endswith("_probability")}
     assert named == {f"{name}_probability" for name in VARIATIONS} | {"spatial_probability"}
+
+
+def test_a_plan_of_before_means_what_it_meant(plain: Augmentation) -> None:
+    """Variations that were not known when a plan was written are off in it."""
+    later = {"low_resolution", "inversion", "occlusion", "collimator", "exposure"}
+    content = {key: value for key, value in to_json(plain).items() if key.removesuffix("_probability") not in later}
+    content["noise_probability"] = 0.15
+    read = from_json(Augmentation, content, "plans.json")
+    assert {name for name in VARIATIONS if getattr(read, f"{name}_probability")} == {"noise"}
 
 
 def test_nothing_varies_without_probability(plain: Augmentation) -> None:

@@ -97,3 +97,9 @@ def test_a_lap_shows_each_case_once(store: PreprocessedStore, make_configuration
         assert wires == [(2 + index) ** 2 for index in range(5)]
     frames, _ = TrainingBatches(store, ("c",), make_configuration(patch_size=(40, 48), batch_size=1), seed=0)[0]
     np.testing.assert_allclose(frames[0, 0].numpy(), store.read("c").frame, atol=1e-4)
+
+
+def test_batches_are_the_same_whether_frames_are_kept_or_not(store: PreprocessedStore, varied: Configuration) -> None:
+    kept, read = (TrainingBatches(store, CASES, varied, seed=0, kept_bytes=limit) for limit in (10**9, 0))
+    for index in (0, 1, 2, 7, 0):
+        assert equal(kept[index], read[index])

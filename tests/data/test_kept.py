@@ -1,5 +1,6 @@
 """Kept frames are those of the store, and never more than were allowed."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,8 +52,6 @@ def test_a_kept_frame_cannot_be_written_to(store: PreprocessedStore) -> None:
 
 @pytest.mark.parametrize(("brightest", "highest"), [(254, 255), (3000, 4095), (16383, 16383), (16384, 32767)])
 def test_the_depth_is_told_by_the_brightest_pixel(store: PreprocessedStore, brightest: int, highest: int) -> None:
-    import dataclasses
-
     pixels = np.array([[0, brightest]], np.uint16)
     frame = dataclasses.replace(store.frame("a"), pixels=pixels, mean=50.0, std=0.0)
     scale = GreyScale.of(frame)

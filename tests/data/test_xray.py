@@ -126,7 +126,7 @@ def test_collimators_come_from_every_side_and_leave_most_of_a_patch(shape: tuple
     rng = np.random.default_rng(0)
     kept = [draw_collimator(rng, patch).apply(patch).field for _ in range(150)]
     assert min(field.mean() for field in kept) > 0.5
-    assert all(0 < (~field).sum() for field in kept)
+    assert all((~field).any() for field in kept)
     for side in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):
         assert any(not field[side].all() for field in kept)
     straight = [abs(1 - 2 * cut) for cut in CUT_SHARE]

@@ -15,6 +15,7 @@ from gwunet.dataset import CENTRELINE, IGNORE
 from gwunet.plans import Configuration, Duration, Preprocessing, Spec
 from gwunet.splits import Fold
 from gwunet.trainers.base import Trainer
+from gwunet.trainers.loop import Run
 from gwunet.training import TrainConfig, TrainingTask
 
 
@@ -36,7 +37,7 @@ class EchoTrainer(Trainer):
         return Echo()
 
     def build_batches(self) -> Any:
-        return None
+        return [None] * 40
 
 
 @pytest.fixture
@@ -79,22 +80,20 @@ class OverflowingTrainer(EchoTrainer):
 
     def train_step(self, batch: Any, iteration: int) -> float:
         del batch, iteration
-        infinite = self.scaler.scale(self.network.factor * float("inf"))
+        infinite = self.precision.scaler.scale(self.network.factor * float("inf"))
         infinite.backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self.precision.scaler.step(self.optimizer)
+        self.precision.scaler.update()
         return 0.0
-
-    def _validate(self) -> tuple[None, None]:
-        return None, None
 
 
 def test_timing_leaves_no_trace_in_the_scale_of_the_gradients(task: TrainingTask) -> None:
-    task = dataclasses.replace(task, options=TrainConfig(device="cpu", precision="fp16", minutes=0.001))
+    options = TrainConfig(device="cpu", precision="fp16", minutes=0.001)
+    task = dataclasses.replace(task, options=options, fold=Fold(train=("a",), val=()))
     trainer, fresh = OverflowingTrainer(task), OverflowingTrainer(task)
-    scale = fresh.scaler.get_scale()
-    trainer._settle_duration()
+    scale = fresh.precision.scaler.get_scale()
+    Run(trainer)._begin()
     assert isinstance(trainer.configuration.duration, Duration)
-    assert trainer.scaler.get_scale() == scale
+    assert trainer.precision.scaler.get_scale() == scale
     trainer.train_step(None, 0)
-    assert trainer.scaler.get_scale() == scale / 2  # the steps of the timing would have halved it too
+    assert trainer.precision.scaler.get_scale() == scale / 2  # the steps of the timing would have halved it too

@@ -1,0 +1,108 @@
+"""What a run leaves in its checkpoints, and how it goes on from them."""
+
+import contextlib
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gwunet.checkpoint import LATEST, Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from gwunet.jsonio import from_json, to_json
+from gwunet.trainers.choices import began_with, options_json, other_choices
+from gwunet.trainers.history import EpochRecord
+
+if TYPE_CHECKING:
+    from gwunet.trainers.base import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(slots=True)
+class Progress:
+    """How far a run is."""
+
+    records: list[EpochRecord] = dataclasses.field(default_factory=list)
+    """Of whole epochs."""
+    losses: list[float] = dataclasses.field(default_factory=list)
+    """Of the steps of the epoch under way."""
+    seconds: float = 0.0
+    """Spent on it before a break."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a run's weights come from."""
+
+    cases: tuple[str, ...] | None
+    """Of the dataset, what they have seen; None where that is unknown."""
+    pretrained: dict[str, Any] | None = None
+    """What was loaded at the start."""
+
+
+def save(trainer: "Trainer", name: str, progress: Progress, origin: Origin) -> None:
+    """Write a checkpoint: ``LATEST`` to go on from, the others to predict with."""
+    to_go_on = name == LATEST
+    with contextlib.nullcontext() if to_go_on else trainer.averaged():
+        checkpoint = Checkpoint(
+            dataset=trainer.task.dataset,
+            trainer=trainer.name,
+            configuration=trainer.configuration,
+            preprocessing=trainer.task.preprocessing,
+            weights=trainer.network.state_dict(),
+            epoch=len(progress.records),
+            cases=origin.cases,
+            training=_state(trainer, progress, origin) if to_go_on else {},
+        )
+        save_checkpoint(trainer.task.folder / name, checkpoint)
+
+
+def _state(trainer: "Trainer", progress: Progress, origin: Origin) -> dict[str, Any]:
+    """What training needs to go on as if it had not been broken off."""
+    on_gpu = trainer.device.type == "cuda"
+    return {
+        "optimizer": trainer.optimizer.state_dict(),
+        "scaler": trainer.precision.scaler.state_dict(),
+        "average": None if trainer.average is None else trainer.average.state(),
+        "torch_rng": torch.get_rng_state(),
+        "cuda_rng": torch.cuda.get_rng_state(trainer.device) if on_gpu else None,
+        "options": options_json(trainer.task.options),
+        "pretrained": origin.pretrained,
+        "records": [to_json(record) for record in progress.records],
+        "losses": list(progress.losses),
+        "seconds": progress.seconds,
+    }
+
+
+def restore(trainer: "Trainer") -> tuple[Progress, Origin]:
+    """Bring a fresh trainer to where its ``checkpoint_latest.pt`` is.
+
+    Choices given now that are not those the run began with are named in a warning and not followed: they would give
+    other weights.
+    """
+    path = trainer.task.folder / LATEST
+    checkpoint = load_checkpoint(path)
+    state = checkpoint.training
+    trainer.configuration = checkpoint.configuration
+    load_weights(trainer.network, checkpoint, path)
+    began = began_with(trainer.task.options, state)
+    others = other_choices(trainer.task.options, began, trainer.configuration)
+    if others:
+        logger.warning(
+            "%s: training goes on with the choices it began with, not with %s", trainer.task.folder, ", ".join(others)
+        )
+    trainer.task = dataclasses.replace(trainer.task, options=began)
+    trainer.divide()
+    trainer.start_afresh()
+    trainer.optimizer.load_state_dict(state["optimizer"])
+    trainer.precision.scaler.load_state_dict(state["scaler"])
+    if trainer.average is not None:
+        trainer.average.restore(state["average"])
+    torch.set_rng_state(state["torch_rng"])
+    if trainer.device.type == "cuda" and state.get("cuda_rng") is not None:
+        torch.cuda.set_rng_state(state["cuda_rng"], trainer.device)
+    pretrained = state.get("pretrained")  # checkpoints of 0.1 have none, and do not say what they have seen
+    unknown = checkpoint.cases is None and pretrained is None
+    origin = Origin(cases=trainer.task.fold.train if unknown else checkpoint.cases, pretrained=pretrained)
+    records = [from_json(EpochRecord, record, str(path)) for record in state["records"]]
+    return Progress(records, list(state.get("losses", [])), state.get("seconds", 0.0)), origin
