@@ -210,7 +210,11 @@ def measure_frame(case: str, frame: Frame, field: Mask, mask: NDArray[np.uint8])
 
 
 def _percentiles(values: Frame) -> tuple[float, float, float, float, float]:
-    low, p05, median, p95, high = (round(float(p), 3) for p in np.percentile(values, INTENSITY_PERCENTS))
+    """As ``numpy.percentile``, but of integers by counting instead of sorting."""
+    up_to = np.cumsum(np.bincount(values.ravel()))
+    places = np.asarray(INTENSITY_PERCENTS) / 100 * (values.size - 1)
+    below, above = (np.searchsorted(up_to, f(places), side="right") for f in (np.floor, np.ceil))
+    low, p05, median, p95, high = (round(float(p), 3) for p in below + (places % 1) * (above - below))
     return low, p05, median, p95, high
 
 
@@ -229,7 +233,7 @@ def measure_wire(wire: NDArray[np.bool_]) -> tuple[tuple[float, float], float, i
     rows, columns = bounding_box(wire).slices
     wire = np.pad(wire[rows, columns], 1)
     skeleton = skeletonize(wire)  # type: ignore[no-untyped-call]
-    distance = ndimage.distance_transform_edt(wire)
+    distance = _distances(wire)
     beside = ndimage.maximum_filter(np.where(skeleton, 0, distance), 3)
     widths = (2 * distance - (beside < distance))[skeleton]
     straight = (skeleton[1:] & skeleton[:-1]).sum() + (skeleton[:, 1:] & skeleton[:, :-1]).sum()
@@ -237,10 +241,30 @@ def measure_wire(wire: NDArray[np.bool_]) -> tuple[tuple[float, float], float, i
     falling = skeleton[1:, 1:] & skeleton[:-1, :-1] & ~skeleton[1:, :-1] & ~skeleton[:-1, 1:]
     rising = skeleton[1:, :-1] & skeleton[:-1, 1:] & ~skeleton[1:, 1:] & ~skeleton[:-1, :-1]
     length = float(straight + np.sqrt(2) * (falling.sum() + rising.sum()))
-    neighbours = ndimage.convolve(skeleton.astype(np.uint8), np.ones((3, 3), np.uint8), mode="constant") - 1
-    endpoints = int((skeleton & (neighbours <= 1)).sum())
+    endpoints = int((_neighbours(skeleton)[skeleton] <= 1).sum())
     pieces = int(ndimage.label(wire, np.ones((3, 3)))[1])
     return (float(np.median(widths)), float(np.percentile(widths, 95))), length, pieces, endpoints
+
+
+def _distances(wire: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The Euclidean distance transform, in half its time: of a thin wire few pixels count, and so few around it."""
+    from scipy.spatial import cKDTree
+
+    around = (_neighbours(wire) > 0) & ~wire
+    distance = np.zeros(wire.shape)
+    distance[wire] = cKDTree(np.argwhere(around)).query(np.argwhere(wire))[0]
+    return distance
+
+
+def _neighbours(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """How many of a pixel's eight neighbours are True."""
+    padded = np.pad(mask, 1).view(np.uint8)
+    height, width = mask.shape
+    shifts = [(row, column) for row in range(3) for column in range(3) if (row, column) != (1, 1)]
+    count = np.zeros(mask.shape, np.uint8)
+    for row, column in shifts:
+        count += padded[row : row + height, column : column + width]
+    return count
 
 
 def summarise_measurements(

@@ -11,7 +11,7 @@ from typing import Any
 
 from gwunet.errors import DatasetError
 
-FRAMES_PER_PROCESS = 150
+FRAMES_PER_PROCESS = 50
 """A process pays only with so many frames: it takes a second to start, and decoding and filters run in threads too."""
 FRAMES_OF_TASK = 4
 """Sent to a process at a time."""

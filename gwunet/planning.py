@@ -67,7 +67,7 @@ def target_machine(device: str = "auto", memory_gb: float | None = None) -> Targ
 
 
 def planners_for(configurations: Sequence[str] | None, planner: str | None) -> list[DatasetPlanner]:
-    """The planners of the wanted configurations; where none is named, of all but the named-only ones.
+    """The planners of the wanted configurations; where none is named, those that are ``by_default``.
 
     Raises:
         UsageError: a configuration or planner is unknown.
@@ -115,7 +115,7 @@ def plan_dataset(
     Args:
         dataset: id or folder name.
         workspace: a workspace or its folder; None looks for it as ``Workspace.find``.
-        configurations: names; None plans every network.
+        configurations: names; None plans those of the planners that are ``by_default``.
         planner: a planner in place of the configurations' own: a registered name, or ``module:Class`` (the module is
             imported).
         target: the machine to train on, or what says so, asked once the frames are measured; this one by default.

@@ -14,6 +14,7 @@ STRIDE = 32
 class ComparedPlanner(Planner):
     """A network in its paper's arguments on a GPU and in lesser ones on a CPU, with BCE + Dice on its one output."""
 
+    by_default = False
     max_batch = 8
     cpu_batch = 4
     gpu_network: ClassVar[Spec]

@@ -8,8 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
-from gwunet import parallel
+from gwunet import fingerprint, parallel
 from gwunet.dataset import Dataset
 from gwunet.errors import DatasetError
 from gwunet.exposed_field import Border
@@ -117,6 +121,19 @@ def test_counts_of_a_small_dataset(dataset: Dataset) -> None:
     assert (found.sequences_per_patient.minimum, found.sequences_per_patient.maximum) == (1, 2)
     assert found.duplicates == (("case4", "case5"),)
     assert 100 <= found.intensity[0] < found.intensity[2] < found.intensity[4] < 160
+
+
+@given(arrays(np.uint8, st.integers(1, 300)) | arrays(np.uint16, st.integers(1, 50)))
+def test_counted_percentiles_are_numpys(values: np.ndarray) -> None:
+    expected = np.percentile(values, fingerprint.INTENSITY_PERCENTS)
+    np.testing.assert_allclose(fingerprint._percentiles(values), expected, atol=6e-4)
+
+
+@given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+def test_distances_are_those_of_the_distance_transform(wire: np.ndarray) -> None:
+    wire = np.pad(wire, 1)
+    if wire.any():
+        np.testing.assert_allclose(fingerprint._distances(wire), ndimage.distance_transform_edt(wire))
 
 
 def test_the_result_is_the_same_for_any_number_of_processes(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
         dest="configurations",
         nargs="+",
         metavar="NAME",
-        help="configurations; without it every network (ablations and the papers' own settings only when named)",
+        help="configurations; without it fganet and linknet",
     )
     parser.add_argument(
         "-pl",

@@ -24,7 +24,6 @@ def tubed_skeleton(wire: NDArray[np.bool_]) -> NDArray[np.bool_]:
     Returns:
         ``(H, W)``, True on wire only.
     """
-    from scipy.ndimage import binary_dilation
     from skimage.morphology import skeletonize
 
     tube = np.zeros_like(wire)
@@ -32,5 +31,13 @@ def tubed_skeleton(wire: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return tube
     inside = bounding_box(wire).slices
     skeleton = skeletonize(wire[inside])  # type: ignore[no-untyped-call]
-    tube[inside] = binary_dilation(skeleton, iterations=TUBE_RADIUS_PX) & wire[inside]
+    near = np.pad(skeleton, TUBE_RADIUS_PX)
+    for _ in range(TUBE_RADIUS_PX):
+        grown = near.copy()
+        grown[1:] |= near[:-1]
+        grown[:-1] |= near[1:]
+        grown[:, 1:] |= near[:, :-1]
+        grown[:, :-1] |= near[:, 1:]
+        near = grown
+    tube[inside] = near[TUBE_RADIUS_PX:-TUBE_RADIUS_PX, TUBE_RADIUS_PX:-TUBE_RADIUS_PX] & wire[inside]
     return tube

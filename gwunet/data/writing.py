@@ -81,9 +81,11 @@ def label_bits(crop: CroppedFrame, mask: NDArray[np.uint8]) -> NDArray[np.uint8]
     """``(h, w)``: the bits of labels.bin for a crop and the same part of its mask."""
     # Wire counts where it was exposed: elsewhere there is nothing to see, and prediction gives 0.
     wire = (mask == 1) & crop.field
-    bits = wire * WIRE_BIT | (mask == IGNORE) * IGNORE_BIT | crop.field * FIELD_BIT
-    whole: NDArray[np.uint8] = (bits | tubed_skeleton(wire) * SKELETON_BIT).astype(np.uint8)
-    return whole
+    parts = ((wire, WIRE_BIT), (mask == IGNORE, IGNORE_BIT), (crop.field, FIELD_BIT))
+    bits = np.zeros(mask.shape, np.uint8)
+    for part, bit in (*parts, (tubed_skeleton(wire), SKELETON_BIT)):
+        bits |= part.view(np.uint8) * np.uint8(bit)
+    return bits
 
 
 class StoreWriter:
