@@ -1,8 +1,9 @@
-"""Real frames through the installed commands: plan, train fold 0 with the default plan, validate, predict the folder.
+"""Real frames through the installed commands: plan, train folds with the default plan, validate, predict the folder.
 
-    python benchmarks/real_frames.py IMAGES MASKS -o OUT [-c fganet]
+    python benchmarks/real_frames.py IMAGES MASKS -o OUT [-c fganet] [--folds 0 1 2 3 4] [--train=--minutes=10]
 
-IMAGES and MASKS are folders of pictures with equal names. Prints a line for each step and writes OUT/result.json.
+IMAGES and MASKS are folders of pictures with equal names. The validation frames of all folds trained are scored
+together: each is predicted by the network that never saw it. Prints a line for each step and writes OUT/result.json.
 """
 
 import argparse
@@ -30,6 +31,8 @@ def main() -> None:
     parser.add_argument("masks", type=Path)
     parser.add_argument("-o", dest="output", type=Path, required=True)
     parser.add_argument("-c", dest="configuration", default="fganet")
+    parser.add_argument("--folds", nargs="+", default=["0"])
+    parser.add_argument("--train", action="append", default=[], metavar="FLAG", help="for gw_train; may be repeated")
     arguments = parser.parse_args()
     workspace = arguments.output / "workspace"
     make_dataset(arguments.images, arguments.masks, workspace / "raw" / DATASET)
@@ -37,15 +40,34 @@ def main() -> None:
     configuration = ["-c", arguments.configuration]
     seconds = {
         "plan and preprocess": run("gw_plan_and_preprocess", "-d", "1", *configuration, "--clean", *common),
-        "train and validate fold 0": run("gw_train", "1", "0", *configuration, "--overwrite", *common),
     }
+    for fold in arguments.folds:
+        seconds[f"train and validate fold {fold}"] = run(
+            "gw_train", "1", fold, *configuration, "--overwrite", *arguments.train, *common
+        )
     frames = workspace / "raw" / DATASET / "imagesTr"
     predictions = arguments.output / "predictions"
     seconds["predict all frames"] = run(
         "gw_predict", "-i", str(frames), "-o", str(predictions), "-d", "1", *configuration, "--overlay", *common
     )
-    fold = next((workspace / "results" / DATASET).glob(f"{arguments.configuration}__*")) / "fold_0"
-    summary = json.loads((fold / "validation" / "summary.json").read_text())
+    trained = next((workspace / "results" / DATASET).glob(f"{arguments.configuration}__*"))
+    pooled = arguments.output / "validation"
+    shutil.rmtree(pooled, ignore_errors=True)
+    pooled.mkdir(parents=True)
+    by_fold = {}
+    for fold in arguments.folds:
+        validation = trained / f"fold_{fold}" / "validation"
+        by_fold[fold] = json.loads((validation / "summary.json").read_text())["pooled"]["dice"]
+        for mask in validation.glob("*.png"):
+            shutil.copy(mask, pooled)
+    references = arguments.output / "references"
+    shutil.rmtree(references, ignore_errors=True)
+    references.mkdir()
+    for mask in pooled.iterdir():
+        shutil.copy(workspace / "raw" / DATASET / "labelsTr" / mask.name, references)
+    scored = arguments.output / "summary.json"
+    run("gw_evaluate", "-r", str(references), "-p", str(pooled), "-o", str(scored))
+    summary = json.loads(scored.read_text())
     sizes_equal = [
         read_mask(predictions / f"{path.stem}.png").shape == read_frame(path).shape for path in list_frames(frames)
     ]
@@ -55,6 +77,8 @@ def main() -> None:
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d"),
         "configuration": arguments.configuration,
+        "flags": arguments.train,
+        "dice_of_folds": by_fold,
         "seconds": {step: round(value, 1) for step, value in seconds.items()},
         "masks_of_the_frames_size": f"{sum(sizes_equal)} of {len(sizes_equal)}",
         "validation_frames": summary["n_frames"],

@@ -1,5 +1,6 @@
 """Training batches by number: batch ``i`` is the same whoever asks, in whatever order, after whatever interruption."""
 
+import signal
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -63,5 +64,13 @@ def iterate_batches(batches: TrainingBatches, start: int, stop: int, workers: in
         sampler=range(start, stop),
         num_workers=workers,
         pin_memory=workers > 0 and torch.cuda.is_available(),
+        worker_init_fn=_leave_signals_to_training,
     )
     return iter(loader)
+
+
+def _leave_signals_to_training(worker: int) -> None:
+    """A signal to the whole process group ends training after its step, which still needs the workers."""
+    del worker
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
