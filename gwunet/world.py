@@ -7,6 +7,7 @@ process, where every question has a trivial answer.
 
 import contextlib
 import dataclasses
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -34,6 +35,8 @@ class World:
     @classmethod
     def from_environment(cls) -> "World":
         """As the launcher says; a process that was not launched is alone."""
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # a cluster may set the others all the same
+            return ALONE
         names = {"rank": "RANK", "size": "WORLD_SIZE", "local_rank": "LOCAL_RANK"}
         return cls(**{field: int(os.environ[name]) for field, name in names.items() if name in os.environ})
 
@@ -112,6 +115,9 @@ def _on_device(values: NDArray[np.float64]) -> "torch.Tensor":
 def joined(device_type: str) -> Iterator[World]:
     """The world of this process, connected to the others for as long as the context lasts.
 
+    Inside another such context that one's connection serves: processes that part and meet again may miss each other, so
+    whoever trains several folds joins once around them.
+
     Args:
         device_type: ``cuda`` talks through NCCL, ``cpu`` through Gloo.
     """
@@ -122,10 +128,16 @@ def joined(device_type: str) -> Iterator[World]:
     import torch
     import torch.distributed as dist
 
+    if dist.is_initialized():
+        yield world
+        return
     if device_type == "cuda":
         torch.cuda.set_device(world.local_rank)
     dist.init_process_group("nccl" if device_type == "cuda" else "gloo")
     try:
         yield world
     finally:
+        # A joined network that lives on in a ring of references would end Gloo's threads after Python itself, which
+        # then aborts now and then.
+        gc.collect()
         dist.destroy_process_group()

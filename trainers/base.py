@@ -42,7 +42,7 @@ class Trainer:
     def __init__(self, task: TrainingTask) -> None:
         self.task = task
         self.world = task.world
-        self.configuration = resolve(self.defaults(task.configuration), task.options, self.world)
+        self.configuration = resolve(self.defaults(task.configuration), task.options)
         self.device = resolve_device(task.options.device, self.world.local_rank if self.world.size > 1 else None)
         self.precision = Precision(task.options.precision, self.device)
         torch.manual_seed(task.options.seed)
@@ -129,7 +129,10 @@ class Trainer:
 
     def fit(self, resume: bool = False) -> None:
         """Train to the end and leave ``checkpoint_final.pt``; see ``Run.fit``."""
-        Run(self).fit(resume)
+        try:
+            Run(self).fit(resume)
+        finally:
+            self._forward = self.network  # a joined one must not outlive the processes' connection
 
     def divide(self) -> None:
         """Set cases aside where schedule or early stopping look at some, and make batches of the others."""

@@ -12,30 +12,34 @@ from gwunet.trainers.duration import planned
 from gwunet.training import TrainConfig
 from gwunet.world import World
 
-KEPT = ("seed", "accumulate", "ema", "patience", "pretrained_weights")
+KEPT = ("seed", "precision", "accumulate", "ema", "patience", "pretrained_weights")
 """Choices that stand in no configuration but change the weights: a continued run keeps those it began with."""
 
 
-def resolve(configuration: Configuration, options: TrainConfig, world: World) -> Configuration:
-    """The configuration of a run: the plan with what was asked for in its place.
-
-    Raises:
-        UsageError: the batch cannot be divided as asked for.
-    """
-    batch = options.batch_size or configuration.batch_size
-    if batch % (world.size * options.accumulate):
-        raise UsageError(
-            f"--batch_size: found a batch of {batch} patches, wanted one to divide evenly among {world.size} processes "
-            f"and {options.accumulate} accumulated parts; give a multiple of {world.size * options.accumulate}"
-        )
+def resolve(configuration: Configuration, options: TrainConfig) -> Configuration:
+    """The configuration of a run: the plan with what was asked for in its place."""
     return dataclasses.replace(
         configuration,
-        batch_size=batch,
+        batch_size=options.batch_size or configuration.batch_size,
         optimiser=dataclasses.replace(
             configuration.optimiser, learning_rate=options.learning_rate or configuration.optimiser.learning_rate
         ),
         duration=planned(configuration.duration, options.epochs, options.iterations, options.minutes),
     )
+
+
+def check_division(batch: int, accumulate: int, world: World) -> None:
+    """Of a run about to begin or go on, whose batch may be neither the plan's nor what was asked for now.
+
+    Raises:
+        UsageError: the batch cannot be divided evenly.
+    """
+    parts = world.size * accumulate
+    if batch % parts:
+        raise UsageError(
+            f"--batch_size: found a batch of {batch} patches, wanted one to divide evenly among {world.size} processes "
+            f"and {accumulate} accumulated parts; give a multiple of {parts}, or other numbers of parts or processes"
+        )
 
 
 def options_json(options: TrainConfig) -> dict[str, Any]:
@@ -47,11 +51,12 @@ def options_json(options: TrainConfig) -> dict[str, Any]:
 def began_with(options: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
     """The options with the choices that a checkpoint's training state says the run began with."""
     kept = state.get("options")
-    if kept is None:  # as it was before there were others
+    if kept is None:  # of before there were others: what is kept now had no other value then, or was not noted
         path = state.get("pretrained_weights")
-        return dataclasses.replace(options, seed=state["seed"], pretrained_weights=None if path is None else Path(path))
-    path = kept["pretrained_weights"]
-    began = {name: kept[name] for name in KEPT} | {"pretrained_weights": None if path is None else Path(path)}
+        kept = {"seed": state["seed"], "precision": options.precision, "accumulate": 1, "ema": None, "patience": None}
+    else:
+        path = kept["pretrained_weights"]
+    began = {name: kept[name] for name in KEPT[:-1]} | {"pretrained_weights": None if path is None else Path(path)}
     return dataclasses.replace(options, **began)
 
 

@@ -42,10 +42,7 @@ class History:
             folder: of the run.
             start: the log's first line: versions, device and the whole resolved configuration.
             records: the epochs, which grow while the run goes on.
-            tensorboard: write events too.
-
-        Raises:
-            UsageError: TensorBoard is wanted and not installed.
+            tensorboard: write events too; TensorBoard is installed then.
         """
         self._folder = folder
         self._start = start
@@ -93,17 +90,23 @@ def draw_progress(records: Sequence[EpochRecord], path: Path) -> None:
     figure.savefig(path, dpi=80)
 
 
-def open_events(folder: Path, epochs: int) -> Any:
-    """TensorBoard's writer; what an earlier run wrote after so many epochs is forgotten.
+def check_tensorboard() -> None:
+    """Before anything of an earlier run gives way.
 
     Raises:
         UsageError: TensorBoard is not installed.
     """
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        import torch.utils.tensorboard  # noqa: F401
     except ImportError:
         raise UsageError("--tensorboard: TensorBoard is not installed; pip install 'gwunet[tensorboard]'") from None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=epochs + 1)
+
+
+def open_events(folder: Path, epochs: int) -> Any:
+    """TensorBoard's writer; what stands there from the last of so many epochs on is forgotten and written again."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=epochs)
 
 
 def write_events(events: Any, record: EpochRecord) -> None:

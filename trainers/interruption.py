@@ -3,10 +3,14 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ECHO_S = 2.0
+"""Signals that follow the first within this time mean the same: ``timeout`` sends one to a process and one to its
+group, and ``gw_train --num_gpus`` passes on what a terminal has sent to its processes too."""
 
 
 class Interruption:
@@ -14,12 +18,17 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._came = 0.0
 
     def note(self, number: int, frame: FrameType | None) -> None:
-        """The first signal waits for the step; a second one acts at once."""
+        """The first signal waits for the step; a later one acts at once."""
         del frame
-        self.signal = number
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        now = time.monotonic()
+        if self.signal is None:
+            self.signal, self._came = number, now
+        elif now - self._came > ECHO_S:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            signal.raise_signal(number)
 
 
 @contextlib.contextmanager

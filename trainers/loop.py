@@ -19,9 +19,9 @@ from gwunet.errors import InterruptionError
 from gwunet.jsonio import to_json
 from gwunet.networks.build import pretrain
 from gwunet.networks.pretrained import count_seen, load_pretrained_file
-from gwunet.trainers.choices import options_json
+from gwunet.trainers.choices import check_division, options_json
 from gwunet.trainers.duration import fit_to_time
-from gwunet.trainers.history import EpochRecord, History
+from gwunet.trainers.history import EpochRecord, History, check_tensorboard
 from gwunet.trainers.interruption import Interruption, watching
 from gwunet.trainers.pictures import draw_validation
 from gwunet.trainers.precision import repeatable
@@ -63,9 +63,12 @@ class Run:
         Without ``resume``, the checkpoints of an earlier run stay until this one can begin.
 
         Raises:
+            UsageError: the batch cannot be divided as asked for, or TensorBoard is wanted and not installed.
             TrainingError: the loss is not finite.
             InterruptionError: SIGTERM or SIGINT came; what was done is saved.
         """
+        if self.task.options.tensorboard:
+            check_tensorboard()
         self.task.folder.mkdir(parents=True, exist_ok=True)
         if resume and (self.task.folder / FINAL).is_file():
             logger.info("%s: training is done already", self.task.folder)
@@ -76,7 +79,8 @@ class Run:
         else:
             self._begin()
         progress = self.progress
-        history = History(self.task.folder, self._log_start(), progress.records, self.task.options.tensorboard)
+        events = self.task.options.tensorboard and self.world.is_writer
+        history = History(self.task.folder, self._log_start(), progress.records, events)
         if self.world.is_writer:
             history.write()
         with repeatable(self.task.options.deterministic), watching() as interruption, self._bar() as bar:
@@ -89,10 +93,12 @@ class Run:
                 if _is_best(progress.records):
                     self._save(BEST)
                 self._save(LATEST)
-        self._save(FINAL)
-        self.world.wait()
+            self._save(FINAL)
+            if self.world.any(interruption.signal is not None):  # came while the last epoch was closed
+                raise InterruptionError(f"{self.task.folder}: trained to the end; --val validates", interruption.signal)
 
     def _begin(self) -> None:
+        check_division(self.trainer.configuration.batch_size, self.task.options.accumulate, self.world)
         self.origin = self._load_pretrained()
         self._settle_duration()
         self.trainer.start_afresh()
@@ -105,7 +111,8 @@ class Run:
         """From where the run is to its end, made ahead also over the ends of epochs."""
         duration = self.trainer.configuration.duration
         end = duration.epochs * duration.iterations_per_epoch
-        return iterate_batches(self.trainer.batches, self._iterations_done(), end, self._workers())
+        with torch.random.fork_rng(devices=()):  # making a loader draws a number, which dropout would miss
+            return iterate_batches(self.trainer.batches, self._iterations_done(), end, self._workers())
 
     def _iterations_done(self) -> int:
         progress, steps = self.progress, self.trainer.configuration.duration.iterations_per_epoch

@@ -9,8 +9,9 @@ import torch
 
 from gwunet.checkpoint import LATEST, Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from gwunet.jsonio import from_json, to_json
-from gwunet.trainers.choices import began_with, options_json, other_choices
+from gwunet.trainers.choices import began_with, check_division, options_json, other_choices
 from gwunet.trainers.history import EpochRecord
+from gwunet.trainers.precision import Precision
 
 if TYPE_CHECKING:
     from gwunet.trainers.base import Trainer
@@ -79,6 +80,10 @@ def restore(trainer: "Trainer") -> tuple[Progress, Origin]:
 
     Choices given now that are not those the run began with are named in a warning and not followed: they would give
     other weights.
+
+    Raises:
+        ModelError: the checkpoint is damaged or of another network.
+        UsageError: the run's batch cannot be divided among the processes there are now.
     """
     path = trainer.task.folder / LATEST
     checkpoint = load_checkpoint(path)
@@ -86,16 +91,19 @@ def restore(trainer: "Trainer") -> tuple[Progress, Origin]:
     trainer.configuration = checkpoint.configuration
     load_weights(trainer.network, checkpoint, path)
     began = began_with(trainer.task.options, state)
+    check_division(trainer.configuration.batch_size, began.accumulate, trainer.world)
     others = other_choices(trainer.task.options, began, trainer.configuration)
     if others:
         logger.warning(
             "%s: training goes on with the choices it began with, not with %s", trainer.task.folder, ", ".join(others)
         )
     trainer.task = dataclasses.replace(trainer.task, options=began)
+    trainer.precision = Precision(began.precision, trainer.device)
     trainer.divide()
     trainer.start_afresh()
     trainer.optimizer.load_state_dict(state["optimizer"])
-    trainer.precision.scaler.load_state_dict(state["scaler"])
+    if state["scaler"]:  # empty where the run had none, on a device with other numbers
+        trainer.precision.scaler.load_state_dict(state["scaler"])
     if trainer.average is not None:
         trainer.average.restore(state["average"])
     torch.set_rng_state(state["torch_rng"])

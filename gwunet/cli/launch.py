@@ -10,8 +10,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import IO
 
+from gwunet.cli.command import FAILED, SIGNALLED
 from gwunet.errors import TrainingError, UsageError
 
 POLL_S = 0.2
@@ -19,18 +20,20 @@ GRACE_S = 30.0
 """For the other processes once one has failed; they may wait for it for ever."""
 TAIL = 2000
 """Characters shown of what a failed process said."""
-COMMAND = "import sys; from gwunet.cli.train import main; raise SystemExit(main(sys.argv[1:]))"
+COMMAND = (
+    "import sys; sys.argv[0] = 'gw_train'; from gwunet.cli.train import main; raise SystemExit(main(sys.argv[1:]))"
+)
 
 
 def launch(count: int, device: str) -> int:
     """Run the command line of this process with ``count`` processes; the first one speaks and writes.
 
     Returns:
-        The exit status of the first process.
+        The exit status of the first process, which has said why.
 
     Raises:
         UsageError: the machine has not so many devices.
-        TrainingError: another process than the first one failed.
+        TrainingError: a process was killed, or another than the first one failed.
     """
     _check(count, device)
     arguments = _without_flag(sys.argv[1:], "--num_gpus")
@@ -50,15 +53,37 @@ def launch(count: int, device: str) -> int:
             environment = {**os.environ, **shared, **place}
             processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
         with _passing_signals_on(processes):
-            _wait(processes)
-        failed = [rank for rank, process in enumerate(processes) if process.returncode]
-        if processes[0].returncode <= 0 and failed and failed[0] > 0:
-            file = said[failed[0] - 1]
-            file.seek(0)
-            text = file.read().decode(errors="replace").strip()[-TAIL:]
-            status = processes[failed[0]].returncode
-            raise TrainingError(f"process {failed[0]} of {count} ended with status {status}:\n{text}")
-        return int(processes[0].returncode)
+            ended = _wait(processes)
+        # Those that were ended here only waited for the others.
+        statuses = [0 if process in ended else process.returncode for process in processes]
+        _report(statuses, ["", *map(_tail, said)])
+        return statuses[0] if statuses[0] >= 0 else SIGNALLED - statuses[0]
+
+
+def _report(statuses: list[int], said: list[str]) -> None:
+    """Raise with what the other processes said, unless all ended alike for a reason that the first one has given.
+
+    The first one's own words do not do where it failed because another one was gone.
+    """
+    failed = [rank for rank, status in enumerate(statuses) if status]
+    alike = len(set(statuses)) == 1 and statuses[0] != FAILED
+    if not failed or alike or statuses[0] > SIGNALLED or (failed == [0] and statuses[0] > 0):
+        return
+    lines = [
+        f"process {rank} of {len(statuses)} {_ending(statuses[rank])}: {said[rank]}".rstrip(": ") for rank in failed
+    ]
+    raise TrainingError("\n".join(lines))
+
+
+def _ending(status: int) -> str:
+    if status >= 0:
+        return f"ended with status {status}"
+    return f"was ended by {signal.Signals(-status).name}"
+
+
+def _tail(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace").strip()[-TAIL:]
 
 
 def _check(count: int, device: str) -> None:
@@ -87,21 +112,24 @@ def _without_flag(arguments: list[str], flag: str) -> list[str]:
     return kept
 
 
-def _wait(processes: list[subprocess.Popen[bytes]]) -> None:
-    """Until all have ended; those that wait for a failed one are ended."""
+def _wait(processes: list[subprocess.Popen[bytes]]) -> list[subprocess.Popen[bytes]]:
+    """Until all have ended; those that wait for a failed one for long are ended, and returned."""
     deadline = None
+    ended: list[subprocess.Popen[bytes]] = []
     while any(process.poll() is None for process in processes):
         if deadline is None and any(process.returncode for process in processes):
             deadline = time.monotonic() + GRACE_S
         if deadline is not None and time.monotonic() > deadline:
-            for process in processes:
+            ended += [process for process in processes if process.poll() is None and process not in ended]
+            for process in ended:
                 process.kill()
         time.sleep(POLL_S)
+    return ended
 
 
 @contextlib.contextmanager
 def _passing_signals_on(processes: list[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """SIGTERM goes on to the processes; SIGINT from a terminal reaches them anyway, and is left to them."""
+    """Signals go on to the processes; those that a terminal sent one too take both as one."""
 
     def pass_on(number: int, frame: FrameType | None) -> None:
         del frame
@@ -109,8 +137,7 @@ def _passing_signals_on(processes: list[subprocess.Popen[bytes]]) -> Iterator[No
             if process.poll() is None:
                 process.send_signal(number)
 
-    handlers: dict[signal.Signals, Any] = {signal.SIGTERM: pass_on, signal.SIGINT: signal.SIG_IGN}
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

@@ -54,8 +54,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _command(arguments: argparse.Namespace) -> int:
     from gwunet.cli.launch import launch
-    from gwunet.device import keep_freed_memory
+    from gwunet.device import keep_freed_memory, resolve_device
     from gwunet.training import TrainConfig, continuable
+    from gwunet.world import joined
 
     options = TrainConfig(
         epochs=arguments.epochs,
@@ -79,10 +80,11 @@ def _command(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     named = {"configuration": arguments.configuration, "trainer": arguments.trainer, "workspace": arguments.workspace}
     going_on = continuable(arguments.dataset, arguments.folds, **named) if arguments.resume else ()
-    for fold in arguments.folds:
-        # Of several folds some may not have begun when training was broken off.
-        resume = arguments.resume and (fold in going_on or not going_on)
-        _train(fold, arguments, options, resume)
+    with joined(resolve_device(arguments.device).type):
+        for fold in arguments.folds:
+            # Of several folds some may not have begun when training was broken off.
+            resume = arguments.resume and (fold in going_on or not going_on)
+            _train(fold, arguments, options, resume)
     return 0
 
 

@@ -24,7 +24,7 @@ from gwunet.networks.pretrained import IMAGENET_URLS, fold_kernel, load_pretrain
 from gwunet.networks.resnet import LAYOUTS, ResNet
 from gwunet.plans import Configuration, Spec, Target
 from gwunet.synthetic import synthesize_dataset
-from gwunet.trainers.base import Trainer
+from gwunet.trainers.loop import Run
 from gwunet.training import TrainConfig
 
 State = dict[str, Tensor]
@@ -427,7 +427,7 @@ def started(planned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
             raise StoppedError
 
         with monkeypatch.context() as patch:
-            patch.setattr(Trainer, "_run_epoch", stop)
+            patch.setattr(Run, "_run_epoch", stop)
             with pytest.raises(StoppedError):
                 train(root, options, configuration, fold, overwrite=True)
         return next((root / "results" / "Dataset901_Small").glob(f"{configuration}__*")) / f"fold_{fold}"
@@ -440,7 +440,7 @@ def resume_until_first_epoch(fold: Path, options: TrainConfig) -> None:
         raise StoppedError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "_run_epoch", stop)
+        patch.setattr(Run, "_run_epoch", stop)
         with pytest.raises(StoppedError):
             train(fold.parents[3], options, resume=True)
 

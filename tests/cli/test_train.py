@@ -1,0 +1,237 @@
+"""gw_train on one and on several devices: statuses, messages, files, and what a signal or a failure leaves."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gwunet.checkpoint import load_checkpoint
+from gwunet.cli import launch as launching
+from gwunet.cli.train import main
+from gwunet.planning import plan_dataset
+from gwunet.plans import Target
+from gwunet.synthetic import synthesize_dataset
+from gwunet.trainers.fganet import FGANetTrainer
+from gwunet.workspace import Workspace
+
+DATASET = "Dataset902_Train"
+CPU = Target(device="cpu", memory_gb=4.0)
+QUICK = ["--epochs", "2", "--iterations", "2", "--batch_size", "2", "--device", "cpu"]
+FAILING = """
+import os
+from gwunet.errors import FrameError
+from gwunet.trainers.fganet import FGANetTrainer
+
+class Failing(FGANetTrainer):
+    name = "Failing"
+
+    def train_step(self, batch, iteration):
+        if self.world.rank == 1:
+            raise FrameError("frame 17 cannot be read")
+        return super().train_step(batch, iteration)
+"""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("prepared")
+    synthesize_dataset(root / "raw" / DATASET, patients=6, test_patients=1, sequences=1, frames=2, size=64, seed=3)
+    plan_dataset(DATASET, workspace=Workspace.find(root), configurations=["fganet"], target=CPU, preprocess=True)
+    return root
+
+
+@pytest.fixture
+def workspace(prepared: Path, tmp_path: Path) -> Path:
+    shutil.copytree(prepared, tmp_path / "workspace")
+    return tmp_path / "workspace"
+
+
+def fold_of(workspace: Path, fold: object, trainer: str = "FGANetTrainer") -> Path:
+    return workspace / "results" / DATASET / f"fganet__{trainer}" / f"fold_{fold}"
+
+
+def train(workspace: Path, *arguments: str) -> int:
+    """The command in this process."""
+    return main(["902", *arguments, "--workspace", str(workspace)])
+
+
+def begin(workspace: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """The installed command in a process of its own."""
+    script = Path(sysconfig.get_path("scripts")) / "gw_train"
+    return subprocess.Popen(
+        [str(script), "902", *arguments, "--workspace", str(workspace)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    weights, others = (load_checkpoint(fold / "checkpoint_final.pt").weights for fold in (first, second))
+    return weights.keys() == others.keys() and all(torch.equal(value, others[name]) for name, value in weights.items())
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_gives_one_line_and_its_status_and_loses_nothing(
+    workspace: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    status: int,
+) -> None:
+    assert train(workspace, "0", *QUICK) == 0
+    whole = tmp_path / "whole"
+    shutil.move(fold_of(workspace, 0), whole)
+    own = FGANetTrainer.train_step
+
+    def signalled(trainer: Any, batch: Any, iteration: int) -> float:
+        if iteration == 2:
+            signal.raise_signal(number)
+        return own(trainer, batch, iteration)
+
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(FGANetTrainer, "train_step", signalled)
+        assert train(workspace, "0", "1", *QUICK) == status
+    stderr = capsys.readouterr().err
+    lines = [line for line in stderr.splitlines() if "step/s" not in line and line.strip()]
+    assert [line for line in lines if not line.startswith("INFO")] == [lines[-1]]
+    assert "stopped in epoch 2 after 1 of 2 iterations; --continue goes on from there" in lines[-1]
+    assert "Traceback" not in stderr
+    assert not fold_of(workspace, 1).exists()
+    assert train(workspace, "0", *QUICK, "--continue") == 0
+    assert same_weights(whole, fold_of(workspace, 0))
+
+
+def test_several_folds_one_after_another_then_their_validation_alone(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = ["--epochs", "1", "--iterations", "1", "--batch_size", "2", "--device", "cpu"]
+    assert train(workspace, "0", "1", "2", "3", "4", *one) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in said] == [f"fold {fold}" for fold in range(5)]
+    summary = fold_of(workspace, 3) / "validation" / "summary.json"
+    before, weights = summary.read_text(), (fold_of(workspace, 3) / "checkpoint_final.pt").stat()
+    summary.unlink()
+    assert train(workspace, "3", "--val", "--device", "cpu") == 0
+    assert json.loads(summary.read_text())["pooled"] == json.loads(before)["pooled"]
+    assert (fold_of(workspace, 3) / "checkpoint_final.pt").stat() == weights
+    assert capsys.readouterr().out.splitlines() == [said[3]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--continue"], "found nothing to continue"),
+        (["--accumulate", "2", "--batch_size", "3"], "give a multiple of 2"),
+        (["--accumulate", "0"], "must be at least 1"),
+        (["--ema", "1"], "must be between 0 and 1"),
+        (["--patience", "0"], "must be at least 1"),
+        (["--num_gpus", "0"], "must be at least 1"),
+        (["--minutes", "1", "--epochs", "2"], "give one of them"),
+    ],
+)
+def test_wrong_use_is_said_in_one_line(
+    workspace: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert train(workspace, "0", "--device", "cpu", *arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert not list(workspace.rglob("*.pt"))
+
+
+def test_tensorboard_that_is_not_installed(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert train(workspace, "0", *QUICK, "--tensorboard") == 2
+    assert "TensorBoard is not installed; pip install 'gwunet[tensorboard]'" in capsys.readouterr().err
+
+
+def test_two_processes_write_one_set_of_files_for_each_fold(workspace: Path) -> None:
+    alone = ["--epochs", "1", "--iterations", "1", "--batch_size", "2", "--device", "cpu"]
+    assert train(workspace, "2", *alone) == 0
+    process = begin(workspace, "0", "1", *QUICK, "--num_gpus", "2")
+    stdout, stderr = process.communicate(timeout=90)
+    assert process.returncode == 0, stderr
+    assert [line.split(":")[0] for line in stdout.splitlines()] == ["fold 0", "fold 1"]
+    folds = json.loads((workspace / "preprocessed" / DATASET / "splits.json").read_text())["folds"]
+    for fold in (0, 1):
+        summary = json.loads((fold_of(workspace, fold) / "validation" / "summary.json").read_text())
+        assert sorted(frame["case"] for frame in summary["frames"]) == sorted(folds[fold]["val"])
+        names = {path.name for path in fold_of(workspace, fold).iterdir()}
+        assert names == {path.name for path in fold_of(workspace, 2).iterdir()}
+        log = (fold_of(workspace, fold) / "log.jsonl").read_text().splitlines()
+        assert [json.loads(line)["iteration"] for line in log[1:]] == [2, 4]
+    assert not list(workspace.rglob(".partial-*"))
+
+
+def test_a_second_process_that_fails_ends_the_command_with_its_reason(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "failing_trainer.py").write_text(FAILING)
+    began = time.monotonic()
+    arguments = ("0", *QUICK, "--num_gpus", "2", "-tr", "failing_trainer:Failing")
+    process = begin(workspace, *arguments, PYTHONPATH=str(tmp_path))
+    _, stderr = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert "gw_train: process 0 of 2" in stderr or "gw_train: process 1 of 2" in stderr
+    assert "process 1 of 2 ended with status 1: " in stderr
+    assert "gw_train: frame 17 cannot be read" in stderr
+    assert time.monotonic() - began < launching.GRACE_S
+    assert not (fold_of(workspace, 0, "Failing") / "checkpoint_final.pt").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_repeat_themselves_bit_for_bit_also_over_a_break(workspace: Path, tmp_path: Path) -> None:
+    arguments = ["0", "--epochs", "2", "--iterations", "20", "--batch_size", "2", "--device", "cpu", "--num_gpus", "2"]
+    process = begin(workspace, *arguments)
+    process.communicate(timeout=200)
+    assert process.returncode == 0
+    shutil.move(fold_of(workspace, 0), tmp_path / "whole")
+    process = begin(workspace, *arguments)
+    assert process.stderr is not None
+    said = ""
+    while "loss=" not in said:
+        said += process.stderr.read(1)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 143, said + stderr
+    assert "--continue goes on from there" in stderr
+    process = begin(workspace, *arguments, "--continue")
+    process.communicate(timeout=200)
+    assert process.returncode == 0
+    assert same_weights(tmp_path / "whole", fold_of(workspace, 0))
+
+
+@pytest.mark.parametrize(
+    ("statuses", "message"),
+    [
+        ([0, 0], None),
+        ([2, 2], None),
+        ([143, 143], None),
+        ([143, 128], None),
+        ([1, 0], None),
+        ([1, 1], "process 1 of 2 ended with status 1: why"),
+        ([0, 1], "process 1 of 2 ended with status 1: why"),
+        ([1, -9], "process 1 of 2 was ended by SIGKILL: why"),
+        ([-9, 0], "process 0 of 2 was ended by SIGKILL"),
+    ],
+)
+def test_what_is_said_of_processes_that_failed(statuses: list[int], message: str | None) -> None:
+    if message is None:
+        launching._report(statuses, ["", "why"])
+        return
+    with pytest.raises(launching.TrainingError) as raised:
+        launching._report(statuses, ["", "why"])
+    assert message in str(raised.value)
