@@ -2,12 +2,16 @@
 
 import argparse
 import contextlib
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from gwunet.cli.command import DONE, FAILED, add_workspace_flag, make_parser, run
+from gwunet.errors import InterruptionError
 
 if TYPE_CHECKING:
     from gwunet.convert.writer import Conversion, DatasetWriter
@@ -27,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         ("labelme", "frames annotated in Labelme (JSON)", _add_shape_flags, _convert_labelme),
         ("polyline", "points on wires (CSV: case, wire, row, column)", _add_polyline_flags, _convert_polyline),
         ("cvat", "frames annotated in CVAT (XML, 'CVAT for images 1.1')", _add_cvat_flags, _convert_cvat),
+        ("masks", "frames with masks as pictures", _add_masks_flag, _convert_masks),
         ("dicom", "X-ray runs (XA and RF), without annotation", _add_rate_flag, _convert_dicom),
         ("video", "videos (AVI, MP4), without annotation", _add_rate_flag, _convert_video),
     ):
@@ -71,6 +76,16 @@ def _add_cvat_flags(parser: argparse.ArgumentParser) -> None:
     _add_images_flag(parser)
 
 
+def _add_masks_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--masks",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="folder of the masks, with the same folders and names in it as SOURCE",
+    )
+
+
 def _add_rate_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate", type=float, metavar="HZ", help="frames per second to take from each run, such as 8; without it all"
@@ -78,16 +93,46 @@ def _add_rate_flag(parser: argparse.ArgumentParser) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    from gwunet.convert.known_frames import KnownFrames
     from gwunet.convert.writer import DatasetWriter
+    from gwunet.workspace import Workspace
 
     folder = _dataset_folder(arguments)
-    with DatasetWriter(folder) as writer:
+    known = KnownFrames(Workspace.find(arguments.workspace).raw)
+    with _ended_by_sigterm(), DatasetWriter(folder, known=known) as writer:
         arguments.convert(arguments, writer)
         conversion = writer.finish()
     for line in _described(conversion):
         print(line)
+    for origin, count in known.found.items():
+        print(f"{count} frames are those of {origin}: what it says of them was taken over")
     print(f"{folder}: {len(conversion.written)} frames, {len(conversion.skipped)} skipped")
     return FAILED if conversion.failed else DONE
+
+
+class _Terminated(BaseException):
+    """SIGTERM came. No Exception, because what decodes damaged files takes those for damage."""
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM raises, so that frames of patients are not left in the folder of an unfinished dataset."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        signal.signal(number, signal.SIG_IGN)  # a second one would break off the removal
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    except _Terminated:
+        raise InterruptionError("ended by SIGTERM; no dataset was made: run it again", signal=signal.SIGTERM) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _dataset_folder(arguments: argparse.Namespace) -> Path:
@@ -125,6 +170,12 @@ def _convert_cvat(arguments: argparse.Namespace, writer: "DatasetWriter") -> Non
         width_px=arguments.width,
         smooth=arguments.smooth,
     )
+
+
+def _convert_masks(arguments: argparse.Namespace, writer: "DatasetWriter") -> None:
+    from gwunet.convert.masks import convert_masks
+
+    convert_masks(arguments.source, writer, masks=arguments.masks)
 
 
 def _convert_dicom(arguments: argparse.Namespace, writer: "DatasetWriter") -> None:

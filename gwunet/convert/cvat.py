@@ -135,7 +135,7 @@ def _convert_image(
     for shape in shapes:
         if shape.kind == "point":
             writer.skip(where, f"{shape.name}: left out, because a point covers no area", on_purpose=True)
-    add_frame(writer, relative, frame, mask, where)
+    add_frame(writer, relative, frame, mask, where, picture=picture)
 
 
 def _check_size(element: ET.Element, shape: tuple[int, int]) -> None:

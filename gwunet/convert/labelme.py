@@ -114,7 +114,7 @@ def convert_labelme(
             if shape.kind == "point":
                 writer.skip(str(path), f"{shape.name}: left out, because a point covers no area", on_purpose=True)
         relative = path.relative_to(source).with_suffix(".png") if source.is_dir() else Path(f"{path.stem}.png")
-        add_frame(writer, PurePosixPath(relative.as_posix()), frame, mask, str(path))
+        add_frame(writer, PurePosixPath(relative.as_posix()), frame, mask, str(path), picture=picture or path)
     check_labels(drawing, found)
     if source.is_dir():
         add_unannotated(writer, source, mentioned)

@@ -7,10 +7,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from gwunet.convert.pseudonym import origin_of_name
 from gwunet.convert.writer import DatasetWriter
 from gwunet.errors import DatasetError, FrameError, UsageError
 from gwunet.grouping import Origin
 from gwunet.io.frames import FRAME_ENDINGS, read_frame
+from gwunet.io.spacing import PixelSpacing
 
 _FRAME_NUMBER = re.compile(r"\d{1,18}$")
 
@@ -25,8 +27,11 @@ def origin_of(path: PurePosixPath) -> Origin:
 
     The last folders are the sequence, and where there are at least two, the first is the patient. The digits that end
     the name are the position in the sequence. Without folders nothing is said, so that the names decide as in any
-    dataset.
+    dataset. A name that ``gw_convert dicom`` gave says patient and sequence itself.
     """
+    named = origin_of_name(PurePosixPath(case_of(path)).name)
+    if named is not None:
+        return named
     folders = path.parts[:-1]
     if not folders:
         return Origin()
@@ -54,7 +59,7 @@ def source_files(source: Path, ending: str, what: str) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise UsageError(f"{source}: found no such file or folder; wanted {what}: check the path")
-    paths = [path for path in _visible(source) if path.suffix.lower() == ending]
+    paths = [path for path in visible_files(source) if path.suffix.lower() == ending]
     if not paths:
         raise DatasetError(f"{source}: found no {ending} file; wanted {what}: check the path")
     return paths
@@ -89,10 +94,30 @@ def relative_path(name: str) -> PurePosixPath:
 
 
 def add_frame(
-    writer: DatasetWriter, path: PurePosixPath, frame: NDArray[Any], mask: NDArray[Any] | None, source: str
+    writer: DatasetWriter,
+    path: PurePosixPath,
+    frame: NDArray[Any],
+    mask: NDArray[Any] | None,
+    source: str,
+    *,
+    picture: Path,
 ) -> None:
-    """Write a case with the name and origin that its path below the source gives."""
-    origin = origin_of(path)
+    """Write a case with the name that its path below the source gives, and where it comes from.
+
+    That is what a dataset says which has the frame already, or else what the path says.
+
+    Args:
+        writer: the dataset.
+        path: of the frame below the source.
+        frame: (H, W) uint8 or uint16.
+        mask: (H, W) uint8, or None.
+        source: what it was made from, for the person who converts.
+        picture: the frame's file, or the annotation file that holds it.
+    """
+    known = writer.known.case(picture, frame)
+    origin = origin_of(path) if known is None else known
+    spacing = None if known is None else known.pixel_spacing_mm
+    plane = None if known is None else known.spacing_plane
     writer.add(
         case_of(path),
         frame,
@@ -101,15 +126,19 @@ def add_frame(
         patient=origin.patient,
         sequence=origin.sequence,
         frame_number=origin.frame,
+        site=origin.site,
+        spacing=PixelSpacing(row_mm=spacing[0], column_mm=spacing[1], plane=plane) if spacing and plane else None,
+        frame_time_ms=None if known is None else known.frame_time_ms,
     )
 
 
 def frames_below(folder: Path) -> list[Path]:
     """The frame files in ``folder`` and the folders in it, sorted by path; hidden ones are left out."""
-    return [path for path in _visible(folder) if path.suffix.lower() in FRAME_ENDINGS]
+    return [path for path in visible_files(folder) if path.suffix.lower() in FRAME_ENDINGS]
 
 
-def _visible(folder: Path) -> Iterator[Path]:
+def visible_files(folder: Path) -> Iterator[Path]:
+    """The files in ``folder`` and the folders in it, sorted by path; hidden ones are left out."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts):
             yield path
@@ -126,7 +155,7 @@ def name_others(writer: DatasetWriter, source: Path, folders: Collection[Path], 
     """
     places = [source, *folders] if source.is_dir() else list(folders)
     frames = {path.resolve() for folder in folders for path in frames_below(folder)}
-    for path in sorted({path for place in places for path in _visible(place)}):
+    for path in sorted({path for place in places for path in visible_files(place)}):
         if path.suffix.lower() == ending or path.resolve() in frames:
             continue
         is_frame = path.suffix.lower() in FRAME_ENDINGS
@@ -150,4 +179,5 @@ def add_unannotated(writer: DatasetWriter, folder: Path, mentioned: Collection[P
         except FrameError as problem:
             writer.skip(str(path), str(problem))
         else:
-            add_frame(writer, PurePosixPath(path.relative_to(folder).as_posix()), frame, None, str(path))
+            inside = PurePosixPath(path.relative_to(folder).as_posix())
+            add_frame(writer, inside, frame, None, str(path), picture=path)

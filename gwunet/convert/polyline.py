@@ -165,4 +165,5 @@ def _convert_frame(
     except DatasetError as problem:
         writer.skip(where, str(problem))
     else:
-        add_frame(writer, PurePosixPath(paths[0].relative_to(folder).as_posix()), frame, mask, where)
+        inside = PurePosixPath(paths[0].relative_to(folder).as_posix())
+        add_frame(writer, inside, frame, mask, where, picture=paths[0])

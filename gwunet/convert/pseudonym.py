@@ -4,17 +4,23 @@ import hashlib
 import hmac
 import logging
 import os
+import re
 import secrets
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gwunet.errors import OutputError
+from gwunet.grouping import Origin
 
 KEY_NAME = "grouping.key"
 _KEY_BYTES = 32
 _DIGITS = 12
 """Hexadecimal digits of a name: 48 bits, so that a million patients share none but by a chance of 1 in 500."""
 _OWNER_ONLY = 0o600
+_HASH = f"[0-9a-f]{{{_DIGITS}}}"
+_FRAME_NAME = re.compile(rf"(p{_HASH})_(s{_HASH})_i{_HASH}_f\d{{4,}}")
+"""What ``convert_dicom`` calls a frame: patient, series, instance and number in the instance."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +65,31 @@ class Pseudonyms:
         return hmac.new(self.key, message, hashlib.sha256).hexdigest()[:_DIGITS]
 
 
+def origin_of_name(case: str) -> Origin | None:
+    """Patient and sequence of a frame that ``gw_convert dicom`` named; None for any other name.
+
+    The number counts in the instance, and a sequence may have several, so that the position is not known.
+    """
+    match = _FRAME_NAME.fullmatch(case)
+    return Origin(patient=match[1], sequence=match[2]) if match else None
+
+
 def _make_once(path: Path) -> None:
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, _OWNER_ONLY)
-    except FileExistsError:
+    """Make the key where there is none; at no time does an unfinished one have its name, nor is one replaced."""
+    if path.exists():
         return
-    with os.fdopen(handle, "wb") as file:
-        file.write(secrets.token_bytes(_KEY_BYTES))
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # its owner's alone
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            path.hardlink_to(partial)
+        except FileExistsError:  # another command was faster
+            pass
+        except OSError:  # a file system without hard links; of two commands at once here, one key would be lost
+            partial.rename(path)
+    finally:
+        partial.unlink(missing_ok=True)

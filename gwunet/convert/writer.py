@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gwunet.convert.known_frames import KnownFrames
 from gwunet.dataset import IGNORE
 from gwunet.errors import DatasetError, FrameError, OutputError, UsageError
 from gwunet.grouping import guessed_origins
@@ -44,10 +45,11 @@ class DatasetWriter:
     exception, nothing is left.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, known: KnownFrames | None = None) -> None:
         """
         Args:
             folder: the raw dataset to make, as ``raw/Dataset501_TACE``; it may exist if it is empty.
+            known: where annotated frames are looked for that are in a dataset already; by default where they lie.
 
         Raises:
             UsageError: there is a file in its place, or something in it.
@@ -55,6 +57,7 @@ class DatasetWriter:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             what = "a folder that is not empty" if folder.is_dir() else "a file"
             raise UsageError(f"{folder}: found {what}; wanted a new dataset: choose another name, or move it away")
+        self.known = known or KnownFrames()
         self._folder = folder
         self._cleanup = contextlib.ExitStack()
         self._partial: Path | None = None

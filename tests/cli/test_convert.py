@@ -2,6 +2,7 @@
 
 import base64
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -142,10 +143,76 @@ def test_cvat_becomes_a_dataset(tmp_path: Path) -> None:
     assert dataset.read_mask(dataset.training[0])[10, 6:30].all()
 
 
+def test_masks_in_nested_folders_become_a_dataset(tmp_path: Path) -> None:
+    for folder, pixels in (("imagesTr", FRAMES[0]), ("labelsTr", np.eye(32, 40, dtype=np.uint8))):
+        (tmp_path / folder / "p1" / "q1").mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / folder / "p1" / "q1" / "x.png")
+    call = ["masks", str(tmp_path / "imagesTr"), "Dataset506_Wires", "--masks", str(tmp_path / "labelsTr")]
+    assert main([*call, "--workspace", str(tmp_path)]) == 0
+    (case,) = Dataset.open(tmp_path / "raw" / "Dataset506_Wires").training
+    assert (case.name, case.patient) == ("p1_q1_x", "p1")
+
+
+def test_annotated_copies_of_dicom_frames_keep_their_patient(
+    tmp_path: Path, run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dicom", str(run.parent), "Dataset501_Runs", "--workspace", str(tmp_path)]) == 0
+    before = Dataset.open(tmp_path / "raw" / "Dataset501_Runs")
+    (tmp_path / "annotator" / "images").mkdir(parents=True)
+    rows = ["case,wire,row,column\n"]
+    for case in before.test:
+        Image.fromarray(before.read_frame(case)).save(tmp_path / "annotator" / "images" / f"{case.name}.png")
+        rows += [f"{case.name},1,10,5\n", f"{case.name},1,10,30\n"]
+    (tmp_path / "annotator" / "points.csv").write_text("".join(rows))
+    call = ["polyline", str(tmp_path / "annotator" / "points.csv"), "Dataset502_Wires", "--width", "3"]
+    assert main([*call, "--workspace", str(tmp_path)]) == 0
+    after = Dataset.open(tmp_path / "raw" / "Dataset502_Wires")
+    assert [(case.patient, case.sequence, case.frame) for case in after.training] == [
+        (case.patient, case.sequence, case.frame) for case in before.test
+    ]
+    assert f"5 frames are those of {before.folder}" in capsys.readouterr().out
+
+
+def test_sigterm_leaves_no_frames_behind(tmp_path: Path) -> None:
+    """Sent while a frame is decoded, where damage is caught and skipped; and again while the folder is removed."""
+    for folder in ("frames", "masks"):
+        (tmp_path / folder).mkdir()
+        for name in "abc":
+            Image.fromarray(np.eye(32, 40, dtype=np.uint8)).save(tmp_path / folder / f"{name}.png")
+    program = """
+import shutil, signal, sys
+from gwunet.cli.convert import main
+from gwunet.io import frames
+decode, remove = frames._decode_picture, shutil.rmtree
+def terminated(path, *rest):
+    if path.name == "c.png":
+        assert list(path.parent.parent.glob("raw/.partial-*/whole/imagesTr/b.png"))
+        signal.raise_signal(signal.SIGTERM)
+    return decode(path, *rest)
+def terminated_again(*values, **options):
+    signal.raise_signal(signal.SIGTERM)
+    remove(*values, **options)
+frames._decode_picture, shutil.rmtree = terminated, terminated_again
+sys.exit(main(sys.argv[1:]))
+"""
+    call = ["masks", str(tmp_path / "frames"), "Dataset501_X", "--masks", str(tmp_path / "masks")]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *call, "--workspace", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert list((tmp_path / "raw").iterdir()) == []
+    assert ended.returncode == 128 + 15
+    assert "ended by SIGTERM; no dataset was made: run it again" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
         ["dicom", "nowhere", "Dataset501_X"],
+        ["masks", "nowhere", "Dataset501_X", "--masks", "."],
         ["video", "nowhere", "Dataset501_X"],
         ["dicom", ".", "heart"],
         ["dicom", ".", "Dataset501_X", "--rate", "0"],

@@ -15,11 +15,12 @@ import SimpleITK
 from numpy.typing import NDArray
 
 from gwunet.convert.dicom import convert_dicom
-from gwunet.convert.pseudonym import Pseudonyms
+from gwunet.convert.pseudonym import Pseudonyms, origin_of_name
 from gwunet.convert.rate import RateSelection
 from gwunet.convert.writer import Conversion, DatasetWriter
 from gwunet.dataset import Dataset
 from gwunet.errors import DatasetError, OutputError, UsageError
+from gwunet.grouping import Origin
 
 RUN = np.random.default_rng(0).integers(0, 1024, (12, 16, 24), dtype=np.uint16)
 KEY = bytes(range(32))
@@ -101,6 +102,8 @@ def test_runs_in_nested_folders_become_test_cases(source: Path) -> None:
     in_time = sorted(first, key=lambda case: case.frame or 0)
     assert [case.frame for case in in_time] == list(range(7))
     np.testing.assert_array_equal(np.stack([dataset.read_frame(case) for case in in_time]), RUN[:7])
+    for case in dataset.test:  # what is left of the declaration where frames are copied elsewhere
+        assert origin_of_name(case.name) == Origin(patient=case.patient, sequence=case.sequence)
     times = {entry.get("frame_time_ms") for entry in dataset.description["cases"].values()}
     assert times == {40.0, None}
 
@@ -325,6 +328,45 @@ def test_the_key_is_made_once_for_its_owner_alone(tmp_path: Path, caplog: pytest
     path.write_bytes(b"short")
     with pytest.raises(OutputError, match="found 5 bytes; wanted the 32 of a key"):
         Pseudonyms.of_workspace(tmp_path / "new")
+
+
+def test_a_key_half_written_never_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a reader in between nor a command that is killed there meets an empty key."""
+
+    def random(length: int) -> bytes:
+        assert not (tmp_path / "grouping.key").exists()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("gwunet.convert.pseudonym.secrets.token_bytes", random)
+        with pytest.raises(KeyboardInterrupt):
+            Pseudonyms.of_workspace(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert len(Pseudonyms.of_workspace(tmp_path).key) == 32
+
+
+def test_the_first_of_two_keys_made_at_once_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "grouping.key"
+
+    def random(length: int) -> bytes:
+        path.write_bytes(KEY)  # another command is faster
+        path.chmod(0o600)
+        return bytes(length)
+
+    monkeypatch.setattr("gwunet.convert.pseudonym.secrets.token_bytes", random)
+    assert Pseudonyms.of_workspace(tmp_path).key == KEY
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_key_is_made_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    path = tmp_path / "grouping.key"
+    assert Pseudonyms.of_workspace(tmp_path).key == path.read_bytes()
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 SPACING, CALIBRATION, IMAGER = 0x00280030, 0x00280A02, 0x00181164
