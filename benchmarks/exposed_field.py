@@ -38,6 +38,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "none": {"border": "none"},
 }
 """Options of the simulator."""
+MIXED: dict[str, list[dict[str, Any]]] = {
+    "8 and 16 bit in 16": [{"border": 15}, {"bits": 16, "border": 15}],
+    "12 and 16 bit in 16": [{"bits": 12, "border": 15}, {"bits": 16, "border": 15}],
+    "8 and 12 bit in 16": [{"border": 15}, {"bits": 12, "border": 15}],
+}
+"""Datasets of several depths, kept in one integer type; half of the patients have each."""
 WANTED = 0.98
 OUTLINE = (255, 80, 0)
 GAP_PX = 4
@@ -92,6 +98,17 @@ def simulate(options: dict[str, Any], size: tuple[int, int], patients: int, seed
     ]
 
 
+def simulate_mixed(
+    kinds: list[dict[str, Any]], size: tuple[int, int], patients: int, seed: int
+) -> list[SimulatedFrame]:
+    """As ``simulate``, but the patients in turn by other options; of more than one kind all frames in 16 bit."""
+    if len(kinds) == 1:
+        return simulate(kinds[0], size, patients, seed)
+    made = [simulate(options, size, patients, seed) for options in kinds]
+    frames = [made[patient % len(made)][patient] for patient in range(patients)]
+    return [dataclasses.replace(frame, image=frame.image.astype(np.uint16)) for frame in frames]
+
+
 def print_table(patients: int, seed: int) -> None:
     """A row for each kind, over all sizes; then the times of each size."""
     versions = f"Python {platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}"
@@ -99,9 +116,9 @@ def print_table(patients: int, seed: int) -> None:
     print(f"\n| border | frames | least | median | at least {WANTED} | wire pixels cut |")
     print("|" + 6 * "---|")
     by_size: dict[tuple[int, int], list[Agreement]] = {size: [] for size in SIZES}
-    for kind, options in KINDS.items():
+    for kind, options in {**{kind: [options] for kind, options in KINDS.items()}, **MIXED}.items():
         for size in SIZES:
-            by_size[size].append(measure(simulate(options, size, patients, seed)))
+            by_size[size].append(measure(simulate_mixed(options, size, patients, seed)))
         latest = [measured[-1] for measured in by_size.values()]
         cut, wire = sum(one.wire_cut_px for one in latest), sum(one.wire_px for one in latest)
         print(row(kind, [value for one in latest for value in one.iou]), f"{cut} of {wire} |", flush=True)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.errors import DatasetError
+from gwunet.errors import DatasetError, FrameError
 from gwunet.grouping import Origin, declared_origins, guessed_origins, matched_origins
 from gwunet.io import frames
 from gwunet.io.spacing import Plane
@@ -173,9 +173,22 @@ class Dataset:
         for case in cases:
             known += [dataclasses.replace(case, image=Path(), mask=None)]
             for path in (case.image, case.mask):
-                state = None if path is None else path.stat()
-                known += [path and state and (str(path.relative_to(self.folder)), state.st_size, state.st_mtime_ns)]
+                known += [path and (str(path.relative_to(self.folder)), _state(path))]
         return hashlib.sha256(repr(known).encode()).hexdigest()
+
+    def read_pair(self, case: Case) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+        """Frame and mask of a case, both (H, W) as ``read_frame`` and ``read_mask`` give them.
+
+        Raises:
+            FrameError: one of them cannot be read, or they are of different sizes.
+        """
+        frame, mask = self.read_frame(case), self.read_mask(case)
+        if frame.shape != mask.shape:
+            raise FrameError(
+                f"{case.mask}: found {mask.shape[0]}x{mask.shape[1]} px; wanted the "
+                f"{frame.shape[0]}x{frame.shape[1]} px of {case.image.name}: export frame and mask at the same size"
+            )
+        return frame, mask
 
     def read_frame(self, case: Case) -> NDArray[Any]:
         """The frame of a case: (H, W) uint8 or uint16; raises ``FrameError``."""
@@ -186,6 +199,15 @@ class Dataset:
         if case.mask is None:
             raise DatasetError(f"{case.image}: found no mask for it; wanted one: choose a case that has a mask")
         return frames.read_mask(case.mask, self.mask_meaning)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and time of a file; None where there is none, as behind a broken link, which reading it will name."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_size, state.st_mtime_ns
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -255,10 +277,7 @@ def _pair_files(folder: Path, problems: list[str]) -> tuple[_Files, _Files]:
         test_images = _first_channels(test_images, problems)
     endings = " ".join(frames.FRAME_ENDINGS)
     if not images:
-        problems.append(
-            f"{folder / 'imagesTr'}: found no frames; wanted files ending in {endings}: "
-            "copy the frames there and their masks to labelsTr"
-        )
+        problems.append(_no_frames(folder, endings))
     for name in sorted(images.keys() - masks.keys()):
         problems.append(
             f"{images[name]}: found no mask for this frame; wanted labelsTr/{name} with one of {endings}: "
@@ -277,6 +296,22 @@ def _pair_files(folder: Path, problems: list[str]) -> tuple[_Files, _Files]:
         )
     training: _Files = {name: (images[name], masks[name]) for name in sorted(images.keys() & masks.keys())}
     return training, {name: (path, test_masks.get(name)) for name, path in sorted(test_images.items())}
+
+
+def _no_frames(folder: Path, endings: str) -> str:
+    where = folder / "imagesTr"
+    below = (path for path in sorted(where.rglob("*")) if path.suffix.lower() in frames.FRAME_ENDINGS)
+    nested = next(below, None)
+    if nested is None:
+        return (
+            f"{where}: found no frames; wanted files ending in {endings}: "
+            "copy the frames there and their masks to labelsTr"
+        )
+    return (
+        f"{where}: found frames only in folders in it ({nested.relative_to(where)}); wanted files ending in {endings} "
+        f"directly in it: make a dataset of them with gw_convert masks {where} Dataset<id>_<name> "
+        f"--masks {folder / 'labelsTr'}"
+    )
 
 
 def _by_stem(folder: Path, problems: list[str]) -> dict[str, Path]:

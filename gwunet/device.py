@@ -4,12 +4,16 @@ import contextlib
 import ctypes
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gwunet.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
+
+MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""What a container or a batch system leaves of the machine's memory: a number of bytes, or ``max``."""
 
 
 def resolve_device(name: str, local_rank: int | None = None) -> "torch.device":
@@ -40,12 +44,15 @@ def resolve_device(name: str, local_rank: int | None = None) -> "torch.device":
 
 
 def available_memory_gb(device_type: str) -> float:
-    """Memory a training step may take here: 90 % of the first GPU's, or half of the machine's, in GiB."""
+    """Memory a training step may take here, in GiB: 90 % of the first GPU's, or half of what this process may use."""
     import torch
 
     if device_type == "cuda" and torch.cuda.is_available():
         return round(0.9 * torch.cuda.get_device_properties(0).total_memory / 1024**3, 1)
-    return round(0.5 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3, 1)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):  # there is no such file, or no limit in it
+        memory = min(memory, int(MEMORY_LIMIT.read_text()))
+    return round(0.5 * memory / 1024**3, 1)
 
 
 def available_cores() -> int:

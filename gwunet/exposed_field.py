@@ -3,7 +3,8 @@
 Borders are dark and flat but rarely 0: many frames have about 15 of 255 there, with JPEG ringing around it. So the
 level is estimated from the edges of all frames of a dataset (``estimate_border``), and a frame's exposed field is
 what is left when the dark at its edges is taken away, up to where the grey value is half-way to the field's
-(``exposed_field``). How it is done and how well: documentation/explanation/exposed_field.md.
+(``exposed_field``). Frames of 12 and of 16 bits may be kept in 16 alike, so each depth has a border of its own. How it
+is done and how well: documentation/explanation/exposed_field.md.
 
 Reference: FGA-Net paper, section "Preprocessing" (cropping to the region that is not black).
 """
@@ -59,6 +60,9 @@ class Border:
     """No border pixel of any frame is brighter; -1 where no frame has a border."""
     spread: float
     """How far the brightest border pixels of a frame lie above its own black (noise, ringing)."""
+    depths: "dict[str, Border]" = dataclasses.field(default_factory=dict)
+    """16 bit only: the border of each depth (``"12"``) that any frame with a border has; the numbers above are those of
+    the most frequent one. Empty where no frame has a border, and in plans of 0.1: then they count for all frames."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -143,17 +147,53 @@ def estimate_border(samples: Sequence[BorderSample]) -> Border:
         samples: for each frame what ``border_sample`` gave.
 
     Returns:
-        The median of all samples, a threshold above nearly all of them, and the spread within a frame.
+        The median of all samples, a threshold above nearly all of them, and the spread within a frame; of 16-bit frames
+        for each depth.
     """
     present = [sample for sample in samples if sample.pixels.size]
     if not present:
         return NO_BORDER
-    values = [sample.pixels.astype(np.float64) for sample in present]
-    above_own = np.concatenate([pixels - np.median(pixels) for pixels in values])
-    ringing = RINGING_SHARE * float(np.median([sample.bright for sample in present]))
-    spread = max(float(np.percentile(above_own, BRIGHTEST_PERCENT)), ringing)
-    level, high = np.percentile(np.concatenate(values), (50, BRIGHTEST_PERCENT))
+    if present[0].pixels.dtype == np.uint8:
+        return _estimate(present)
+    by_depth: dict[int, list[BorderSample]] = {}
+    for sample in present:
+        by_depth.setdefault(_depth(sample.bright), []).append(sample)
+    depths = {depth: _estimate(those) for depth, those in sorted(by_depth.items())}
+    most_frequent = max(depths, key=lambda depth: len(by_depth[depth]))
+    return dataclasses.replace(depths[most_frequent], depths={str(depth): one for depth, one in depths.items()})
+
+
+def _depth(bright: float) -> int:
+    """8, 10, 12, 14 or 16: the bits that a frame with this bright level fills.
+
+    A few dim frames of an otherwise brighter dataset may count as less deep; they then have a border of their own.
+    """
+    bits = max(8, int(bright).bit_length())
+    return bits + bits % 2
+
+
+def _estimate(samples: Sequence[BorderSample]) -> Border:
+    # Counted instead of sorted, which takes the same memory for any number of frames.
+    top = max(int(sample.pixels.max()) for sample in samples)
+    values, twice_above_own = np.zeros(top + 1, np.int64), np.zeros(4 * top + 1, np.int64)
+    for pixels in (sample.pixels for sample in samples):
+        counts = np.bincount(pixels)
+        values[: counts.size] += counts
+        lowest = 2 * top - int(2 * np.median(pixels))  # a median may lie half-way between two values
+        twice_above_own[lowest : lowest + 2 * counts.size : 2] += counts
+    ringing = RINGING_SHARE * float(np.median([sample.bright for sample in samples]))
+    above_own = float(percentiles_of_counts(twice_above_own, BRIGHTEST_PERCENT)) / 2 - top
+    spread = max(above_own, ringing)
+    level, high = percentiles_of_counts(values, (50, BRIGHTEST_PERCENT))
     return Border(level=round(float(level), 3), threshold=round(float(high) + spread, 3), spread=round(spread, 3))
+
+
+def percentiles_of_counts(counts: NDArray[np.integer], percents: float | Sequence[float]) -> NDArray[np.float64]:
+    """As ``numpy.percentile`` of integers, given how often each from 0 on occurs."""
+    up_to = np.cumsum(counts)
+    places = np.asarray(percents) / 100 * (up_to[-1] - 1)
+    below, above = (np.searchsorted(up_to, f(places), side="right") for f in (np.floor, np.ceil))
+    return np.asarray(below + (places % 1) * (above - below), np.float64)
 
 
 def exposed_field(frame: Frame, border: Border) -> Mask:
@@ -162,8 +202,12 @@ def exposed_field(frame: Frame, border: Border) -> Mask:
     The border is what is dark along straight lines from the frame's edges, is thicker than a wire and ends in an edge
     towards brighter pixels. It ends where the grey value is half-way from its black to the field nearby. The field is
     convex, as it is within straight blades and circles, so that wires and narrow dark anatomy at its end belong to
-    it. A frame without border, or whose field would be tiny, is exposed everywhere.
+    it. A frame without border, or whose field would be tiny, is exposed everywhere. One of a depth for which there is
+    no border is judged by its own edges alone.
     """
+    bright = _bright_level(frame)
+    if border.depths:
+        border = border.depths.get(str(_depth(bright))) or estimate_border([border_sample(frame)])
     everywhere = np.ones(frame.shape, np.bool_)
     rim = np.concatenate((frame[0], frame[-1], frame[:, 0], frame[:, -1]))
     rim = rim[rim <= border.threshold]
@@ -178,7 +222,7 @@ def exposed_field(frame: Frame, border: Border) -> Mask:
     half = _half_level(frame, rough, black=float(np.median(rim[rim <= limit])), limit=limit)
     exact = _beyond_dark(_opened(frame <= half, outside=True))
     field = _convex(_largest(_without_specks(exact)))
-    return field if field.mean() >= MIN_FIELD_SHARE and _begins_with_a_rise(field, frame) else everywhere
+    return field if field.mean() >= MIN_FIELD_SHARE and _begins_with_a_rise(field, frame, bright) else everywhere
 
 
 def _beyond_dark(dark: Mask) -> Mask:
@@ -300,10 +344,10 @@ def _lower_hull(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np
     return np.asarray(np.interp(np.arange(rows[0], rows[-1] + 1), knots, values), np.float64)
 
 
-def _begins_with_a_rise(field: Mask, frame: Frame) -> bool:
+def _begins_with_a_rise(field: Mask, frame: Frame, bright: float) -> bool:
     """Whether the frame is clearly brighter just inside the field's end than just outside, at most places."""
     rises = np.concatenate([_rises(field, frame), _rises(np.ascontiguousarray(field.T), frame.T)])
-    return rises.size > 0 and bool(np.median(rises) >= CONTRAST_SHARE * _bright_level(frame))
+    return rises.size > 0 and bool(np.median(rises) >= CONTRAST_SHARE * bright)
 
 
 def _rises(field: Mask, frame: Frame) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -21,6 +22,7 @@ from gwunet.exposed_field import (
     bounding_box,
     estimate_border,
     exposed_field,
+    percentiles_of_counts,
 )
 from gwunet.io.frames import digest_pixels
 from gwunet.io.spacing import Plane
@@ -32,6 +34,12 @@ MEASURING = 2
 BORDER_SAMPLE_PX = 2000
 """Border pixels kept of a frame for estimating the level."""
 INTENSITY_PERCENTS = (0.5, 5, 50, 95, 99.5)
+OUTSIDE_SHARE = 0.01
+"""Frames are warned of that have more than this share of their wire outside the exposed field found."""
+WORST = 5
+"""So many of them are named."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +77,9 @@ class FrameMeasurement:
     mean: float
     std: float
     wire_pixels: int
+    """Inside the exposed field."""
+    wire_outside_px: int
+    """Annotated outside it, and so neither trained on nor measured."""
     wire_width_px: tuple[float, float]
     """Median and 95th percentile of the wire's width; 0 without wire."""
     centreline_px: float
@@ -104,7 +115,7 @@ class Fingerprint:
     background_to_wire: float
     """Exposed pixels without wire for each wire pixel; 0 where no frame has a wire."""
     wire_width_px: tuple[float, float]
-    """Median of the frames' median widths, and the largest of their 95th percentiles; 0 without wires."""
+    """Median of the frames' median widths, and 95th percentile of their 95th percentiles; 0 without wires."""
     centreline_px: Spread
     components: Spread
     endpoints: Spread
@@ -132,6 +143,8 @@ class Fingerprint:
     """Frames per site, of those whose site is declared."""
     source: str | None = None
     """What it was measured from (``source_of``); None in files of 0.1."""
+    wire_outside_px: dict[str, int] = dataclasses.field(default_factory=dict)
+    """Of the cases that have any, wire pixels annotated outside the exposed field; they count as background."""
 
 
 def extract_fingerprint(dataset: Dataset, processes: int = 1, progress: Progress = no_progress) -> Fingerprint:
@@ -188,7 +201,9 @@ def estimate_borders(samples: Sequence[BorderOfFrame]) -> dict[str, Border]:
 def measure_frame(case: str, frame: Frame, field: Mask, mask: NDArray[np.uint8]) -> FrameMeasurement:
     """Measure a ``(H, W)`` frame, given its exposed field and its mask (1 on wires)."""
     inside = frame[field]
-    wire = (mask == 1) & field
+    annotated = mask == 1
+    wire = annotated & field
+    wire_pixels = int(np.count_nonzero(wire))
     width, length, components, endpoints = measure_wire(wire)
     return FrameMeasurement(
         case=case,
@@ -200,7 +215,8 @@ def measure_frame(case: str, frame: Frame, field: Mask, mask: NDArray[np.uint8])
         intensity=_percentiles(inside),
         mean=float(inside.mean()),
         std=float(inside.std()),
-        wire_pixels=int(wire.sum()),
+        wire_pixels=wire_pixels,
+        wire_outside_px=int(np.count_nonzero(annotated)) - wire_pixels,
         wire_width_px=width,
         centreline_px=length,
         components=components,
@@ -211,10 +227,8 @@ def measure_frame(case: str, frame: Frame, field: Mask, mask: NDArray[np.uint8])
 
 def _percentiles(values: Frame) -> tuple[float, float, float, float, float]:
     """As ``numpy.percentile``, but of integers by counting instead of sorting."""
-    up_to = np.cumsum(np.bincount(values.ravel()))
-    places = np.asarray(INTENSITY_PERCENTS) / 100 * (values.size - 1)
-    below, above = (np.searchsorted(up_to, f(places), side="right") for f in (np.floor, np.ceil))
-    low, p05, median, p95, high = (round(float(p), 3) for p in below + (places % 1) * (above - below))
+    percentiles = percentiles_of_counts(np.bincount(values.ravel()), INTENSITY_PERCENTS)
+    low, p05, median, p95, high = (round(float(p), 3) for p in percentiles)
     return low, p05, median, p95, high
 
 
@@ -271,6 +285,7 @@ def summarise_measurements(
     dataset: Dataset, borders: dict[str, Border], frames: Sequence[FrameMeasurement], source: str
 ) -> Fingerprint:
     """Measurements of single frames to a fingerprint; ``source`` is the dataset's ``source_of`` before reading."""
+    _warn_of_wire_outside(dataset, frames)
     exposed = sum(frame.field_share * frame.height * frame.width for frame in frames)
     wire_pixels = sum(frame.wire_pixels for frame in frames)
     with_wire = [frame for frame in frames if frame.wire_pixels]
@@ -298,7 +313,8 @@ def summarise_measurements(
         background_to_wire=(exposed - wire_pixels) / wire_pixels if wire_pixels else 0.0,
         wire_width_px=(
             round(float(np.median([frame.wire_width_px[0] for frame in with_wire])), 3) if with_wire else 0.0,
-            round(max((frame.wire_width_px[1] for frame in with_wire), default=0.0), 3),
+            # Not the largest: one mask that is too thick shall not decide the loss.
+            round(float(np.percentile([frame.wire_width_px[1] for frame in with_wire], 95)), 3) if with_wire else 0.0,
         ),
         centreline_px=Spread.of([frame.centreline_px for frame in frames]),
         components=Spread.of([frame.components for frame in frames]),
@@ -319,7 +335,23 @@ def summarise_measurements(
         frames_with_rate=len(times_ms),
         sites=_counts(case.site for case in dataset.training),
         source=source,
+        wire_outside_px={frame.case: frame.wire_outside_px for frame in frames if frame.wire_outside_px},
     )
+
+
+def _warn_of_wire_outside(dataset: Dataset, frames: Sequence[FrameMeasurement]) -> None:
+    annotated = {frame.case: frame.wire_pixels + frame.wire_outside_px for frame in frames}
+    shares = {frame.case: frame.wire_outside_px / max(annotated[frame.case], 1) for frame in frames}
+    cut = sorted((case for case, share in shares.items() if share > OUTSIDE_SHARE), key=lambda case: -shares[case])
+    if cut:
+        worst = ", ".join(f"{case} ({shares[case]:.0%} of {annotated[case]} px)" for case in cut[:WORST])
+        logger.warning(
+            "%s: in %d of %d frames more than %.0f %% of the wire is annotated outside the exposed field found, where "
+            "it counts as background: %s%s. Look whether these masks, or the field, are wrong; fingerprint.json has "
+            "all in wire_outside_px",
+            *(dataset.folder, len(cut), len(frames), 100 * OUTSIDE_SHARE, worst),
+            f" and {len(cut) - WORST} more" if len(cut) > WORST else "",
+        )
 
 
 def source_of(dataset: Dataset) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gwunet.dataset import Case, Dataset
 from gwunet.errors import DatasetError, FrameError
-from gwunet.exposed_field import Frame
+from gwunet.exposed_field import Border, Frame
 from gwunet.io.frames import digest_pixels
 from gwunet.parallel import workers
 from gwunet.progress import Progress, no_progress
@@ -23,7 +23,8 @@ _THICK_SHARE = 0.05
 """A wire thicker than this share of the frame's shorter side is most likely an area drawn around the wire."""
 _THICK_PX = 12.0
 """In small frames this many pixels are no reason to doubt: wires are up to 8 px wide, and two may touch."""
-_COPIES_SHOWN = 5
+_SHOWN = 5
+"""Examples of one kind that are told where there are many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +41,12 @@ class IntegrityReport:
     """What makes training impossible or wrong."""
     warnings: tuple[str, ...]
     """What is allowed but often a mistake."""
+    summary: tuple[str, ...] = ()
+    """The warnings again, but of one kind no more than a few, for a person to read."""
+    borders: dict[str, Border] | None = None
+    """The border of each integer type, where it was estimated from the same reading of the frames."""
     source: str | None = None
-    """``Dataset.digest`` of the cases verified, once it is known to whom the file belongs."""
+    """What was verified and how, once it is known to whom the file belongs; see ``gwunet.planning``."""
 
     def raise_if_broken(self) -> None:
         """Do nothing if there are no errors.
@@ -54,13 +59,24 @@ class IntegrityReport:
             raise DatasetError(f"{self.dataset}: {count}\n" + "\n".join(f"  {error}" for error in self.errors))
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A warning, and what kind it is of."""
+
+    kind: str
+    """In a few words, for "and 12 more: "."""
+    text: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Findings:
     """What one case's files hold."""
 
     case: Case
     errors: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+    has_wire: bool = False
+    """Whether there is a mask with a wire pixel."""
     digest: bytes | None = None
     """Hash of the frame's pixels; None for frames that cannot be read or that hold one value only."""
 
@@ -81,11 +97,39 @@ def verify_dataset(dataset: Dataset, processes: int = 1, progress: Progress = no
 
 def report_findings(dataset: Dataset, findings: Sequence[Findings]) -> IntegrityReport:
     """What is wrong with a dataset, from the findings of all its cases."""
+    errors = (*dataset.problems, *(error for finding in findings for error in finding.errors))
+    errors = errors or _no_wire(dataset, findings)
+    doubts = (*(doubt for finding in findings for doubt in finding.doubts), *_duplicates(findings))
     return IntegrityReport(
         dataset=dataset.name,
-        errors=(*dataset.problems, *(error for finding in findings for error in finding.errors)),
-        warnings=(*(warning for finding in findings for warning in finding.warnings), *_duplicates(findings)),
+        errors=errors,
+        warnings=tuple(doubt.text for doubt in doubts),
+        summary=_summarise(doubts, "" if errors else "; integrity.json names all"),
     )
+
+
+def _no_wire(dataset: Dataset, findings: Iterable[Findings]) -> tuple[str, ...]:
+    """Nothing can be learned from masks that are all empty: an export of another label, most likely."""
+    training = {case.name for case in dataset.training}
+    if not training or any(finding.has_wire for finding in findings if finding.case.name in training):
+        return ()
+    return (
+        f"{dataset.folder / 'labelsTr'}: found no wire pixel in any of the {len(training)} masks; wanted some with a "
+        "wire: check which value the masks have on wires, and labels and wire_labels in dataset.json",
+    )
+
+
+def _summarise(doubts: Iterable[Doubt], where: str) -> tuple[str, ...]:
+    """A few of each kind, how many more there are, and ``where`` they are."""
+    of_kind: dict[str, list[str]] = defaultdict(list)
+    for doubt in doubts:
+        of_kind[doubt.kind].append(doubt.text)
+    told: list[str] = []
+    for kind, texts in of_kind.items():
+        told += texts[:_SHOWN]
+        if len(texts) > _SHOWN:
+            told.append(f"and {len(texts) - _SHOWN} more {kind}{where}")
+    return tuple(told)
 
 
 def _inspect(dataset: Dataset, case: Case) -> Findings:
@@ -95,15 +139,16 @@ def _inspect(dataset: Dataset, case: Case) -> Findings:
 def inspect_case(dataset: Dataset, case: Case) -> tuple[Findings, Frame | None]:
     """What is wrong with a case's files, and its frame where that can be read."""
     errors: list[str] = []
-    warnings: list[str] = []
+    doubts: list[Doubt] = []
     digest = None
     frame = _read(dataset.read_frame, case, errors)
     mask = None if case.mask is None else _read(dataset.read_mask, case, errors)
     if frame is not None and frame.min() == frame.max():
-        warnings.append(
+        text = (
             f"{case.image}: found the value {frame.min()} everywhere; wanted an X-ray frame: "
             "remove it if it is no exposure"
         )
+        doubts.append(Doubt("frames of one value", text))
     elif frame is not None:
         digest = digest_pixels(frame)
     if frame is not None and mask is not None and frame.shape != mask.shape:
@@ -112,8 +157,9 @@ def inspect_case(dataset: Dataset, case: Case) -> tuple[Findings, Frame | None]:
             "export frame and mask at the same size"
         )
     if mask is not None and case.mask is not None:
-        _check_wire(case.mask, mask == 1, errors, warnings)
-    return Findings(case=case, errors=tuple(errors), warnings=tuple(warnings), digest=digest), frame
+        _check_wire(case.mask, mask == 1, errors, doubts)
+    has_wire = mask is not None and bool((mask == 1).any())
+    return Findings(case=case, errors=tuple(errors), doubts=tuple(doubts), has_wire=has_wire, digest=digest), frame
 
 
 Pixels = TypeVar("Pixels")
@@ -127,13 +173,12 @@ def _read(read: Callable[[Case], Pixels], case: Case, errors: list[str]) -> Pixe
         return None
 
 
-def _check_wire(path: Path, wire: NDArray[np.bool_], errors: list[str], warnings: list[str]) -> None:
+def _check_wire(path: Path, wire: NDArray[np.bool_], errors: list[str], doubts: list[Doubt]) -> None:
     """Whether a ``(H, W)`` mask shows what a wire can be: there, thin, and not everything else."""
     fraction = float(wire.mean())
     if fraction == 0:
-        warnings.append(
-            f"{path}: found no wire pixels; trained on as a frame without wire: annotate it if there is a wire"
-        )
+        text = f"{path}: found no wire pixels; trained on as a frame without wire: annotate it if there is a wire"
+        doubts.append(Doubt("masks without wire pixels", text))
         return
     if fraction > _INVERTED_FRACTION:
         errors.append(
@@ -144,10 +189,11 @@ def _check_wire(path: Path, wire: NDArray[np.bool_], errors: list[str], warnings
     limit_px = max(_THICK_PX, _THICK_SHARE * min(wire.shape))
     width_px = thickness_px(wire) if may_be_thicker(wire, limit_px) else 0.0
     if width_px > limit_px:
-        warnings.append(
+        text = (
             f"{path}: found wire up to {width_px:.0f} px thick; wanted at most about {limit_px:.0f} px in a frame of "
             f"{_size(wire.shape)}: draw the wire itself and not an area around it, nor what it lies in (a catheter)"
         )
+        doubts.append(Doubt("masks with too thick a wire", text))
 
 
 def may_be_thicker(wire: NDArray[np.bool_], limit_px: float) -> bool:
@@ -173,7 +219,7 @@ def thickness_px(wire: NDArray[np.bool_]) -> float:
     return 2 * float(ndimage.distance_transform_edt(inside).max()) - 1
 
 
-def _duplicates(findings: Iterable[Findings]) -> list[str]:
+def _duplicates(findings: Iterable[Findings]) -> list[Doubt]:
     """One warning for each frame that occurs in several groups, and one for all copies inside groups."""
     cases_of = defaultdict(list)
     for finding in findings:
@@ -182,22 +228,26 @@ def _duplicates(findings: Iterable[Findings]) -> list[str]:
     copied = [cases for cases in cases_of.values() if len(cases) > 1]
     leaking = [cases for cases in copied if len({_group(case) for case in cases}) > 1]
     harmless = [cases for cases in copied if len({_group(case) for case in cases}) == 1]
-    warnings = [
-        f"{cases[0].image}: found the same frame as {', '.join(str(case.image) for case in cases[1:])}; wanted "
-        "each frame in one sequence, or training and validation share it (a leak): remove copies or declare one "
-        "sequence"
+    doubts = [
+        Doubt(
+            "frames in several sequences (leaks)",
+            f"{cases[0].image}: found the same frame as {', '.join(str(case.image) for case in cases[1:])}; wanted "
+            "each frame in one sequence, or training and validation share it (a leak): remove copies or declare one "
+            "sequence",
+        )
         for cases in leaking
     ]
     if harmless:
         shown = [f"{cases[0].image} = {', '.join(case.image.name for case in cases[1:])}" for cases in harmless]
         count = sum(len(cases) - 1 for cases in harmless)
-        more = f" and {len(shown) - _COPIES_SHOWN} more" if len(shown) > _COPIES_SHOWN else ""
-        warnings.append(
+        more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+        text = (
             f"found {count} {'copy' if count == 1 else 'copies'} of other frames in the same sequence "
-            f"({'; '.join(shown[:_COPIES_SHOWN])}{more}); wanted each frame once, or it counts several times in "
+            f"({'; '.join(shown[:_SHOWN])}{more}); wanted each frame once, or it counts several times in "
             "training and metrics: remove the copies unless the run really stood still"
         )
-    return warnings
+        doubts.append(Doubt("copies", text))
+    return doubts
 
 
 def _group(case: Case) -> tuple[Path, str | None, str]:

@@ -1,22 +1,26 @@
 """Work on many frames at once: threads for few of them, processes for many, results in order and never far ahead."""
 
 import contextlib
-import itertools
+import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
 from gwunet.errors import DatasetError
 
 FRAMES_PER_PROCESS = 50
 """A process pays only with so many frames: it takes a second to start, and decoding and filters run in threads too."""
-FRAMES_OF_TASK = 4
-"""Sent to a process at a time."""
+MAX_PROCESSES = 8
+"""Where no number is asked for. Each takes about 80 MB, and files come no faster to more."""
 TASKS_AHEAD = 3
-"""Tasks waiting for each worker; bounds what is in memory whatever the number of frames."""
+"""Frames waiting for each worker; bounds what is in memory whatever the number of frames."""
 
 Run = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 """Maps a function over jobs, results in the order of the jobs. Function and jobs must be picklable."""
@@ -32,17 +36,19 @@ def workers(count: int, n_frames: int, where: str) -> Iterator[Run]:
     processes = min(count, n_frames // FRAMES_PER_PROCESS)
     if count <= 1:
         yield map
-    elif processes <= 1:
+    elif processes <= 1 or not _main_can_be_imported():
         with _closing(ThreadPoolExecutor(count)) as threads:
-            yield lambda function, jobs: _in_order(threads, count, 1, function, jobs)
+            yield lambda function, jobs: _in_order(threads, count, function, jobs)
     else:
-        with _closing(ProcessPoolExecutor(processes, mp_context=get_context("spawn"))) as pool:
+        made = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_end_with_parent)
+        with _closing(made) as pool:
             try:
-                yield lambda function, jobs: _in_order(pool, processes, FRAMES_OF_TASK, function, jobs)
+                yield lambda function, jobs: _in_order(pool, processes, function, jobs)
             except BrokenProcessPool as problem:
                 raise DatasetError(
-                    f"{where}: a worker process died while frames were read, most likely for lack of memory; "
-                    "run again with -np 1"
+                    f"{where}: a worker process died while frames were read, for lack of memory or, called from a "
+                    'script, for lack of `if __name__ == "__main__":` before the call (processes import the script '
+                    "again); run again with -np 1 (processes=1), or with that line"
                 ) from problem
 
 
@@ -55,18 +61,30 @@ def _closing(pool: Executor) -> Iterator[Executor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _in_order(
-    pool: Executor, count: int, size: int, function: Callable[[Any], Any], jobs: Iterable[Any]
-) -> Iterator[Any]:
-    waiting: deque[Future[list[Any]]] = deque()
-    jobs = iter(jobs)
-    while task := list(itertools.islice(jobs, size)):
-        waiting.append(pool.submit(_work, function, task))
+def _in_order(pool: Executor, count: int, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+    waiting: deque[Future[Any]] = deque()
+    for job in jobs:
+        waiting.append(pool.submit(function, job))
         if len(waiting) > TASKS_AHEAD * count:
-            yield from waiting.popleft().result()
+            yield waiting.popleft().result()
     while waiting:
-        yield from waiting.popleft().result()
+        yield waiting.popleft().result()
 
 
-def _work(function: Callable[[Any], Any], task: list[Any]) -> list[Any]:
-    return [function(job) for job in task]
+def _main_can_be_imported() -> bool:
+    """Whether new processes can import what runs here, as they will; a script read from a pipe has no file."""
+    main = sys.modules["__main__"]
+    path = getattr(main, "__file__", None)
+    return path is None or getattr(main, "__spec__", None) is not None or Path(path).is_file()
+
+
+def _end_with_parent() -> None:
+    """Run in a worker as it starts: a command that is killed cannot end its workers, so they watch it themselves."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)

@@ -2,18 +2,20 @@
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, TypeVar
 
+from gwunet.data.lock import locked
 from gwunet.data.store import discard_store, is_up_to_date
-from gwunet.data.writing import write_store
+from gwunet.data.writing import write_locked
 from gwunet.dataset import Dataset
 from gwunet.device import available_memory_gb, resolve_device
-from gwunet.errors import NotPreparedError, SchemaError, UsageError
-from gwunet.fingerprint import Fingerprint, source_of
+from gwunet.errors import DatasetError, NotPreparedError, SchemaError, UsageError
+from gwunet.fingerprint import MEASURING, Fingerprint, source_of
 from gwunet.integrity import IntegrityReport
 from gwunet.jsonio import read_json, write_json
 from gwunet.parallel import workers
@@ -52,30 +54,44 @@ def target_machine(device: str = "auto", memory_gb: float | None = None) -> Targ
     Raises:
         UsageError: the device is unknown, or a GPU that is not here was named without its memory.
     """
-    kind: Literal["cpu", "cuda"]
-    if device in ("cpu", "cuda"):
-        kind = "cuda" if device == "cuda" else "cpu"
-    elif device == "auto":
-        kind = "cuda" if resolve_device("auto").type == "cuda" else "cpu"
-    else:
-        raise UsageError(f"--target_device {device}: unknown; use auto, cpu or cuda")
-    if memory_gb is not None and memory_gb <= 0:
-        raise UsageError(f"--memory_gb {memory_gb}: must be above 0")
-    if memory_gb is None and kind == "cuda" and resolve_device("auto").type != "cuda":
-        raise UsageError("--target_device cuda: this machine has no GPU; give the other one's memory with --memory_gb")
+    check_target(device, memory_gb)
+    kind: Literal["cpu", "cuda"] = "cpu"
+    if device == "cuda" or (device == "auto" and resolve_device("auto").type == "cuda"):
+        kind = "cuda"
     return Target(device=kind, memory_gb=memory_gb or available_memory_gb(kind))
+
+
+def check_target(device: str, memory_gb: float | None) -> None:
+    """Refuse what ``target_machine`` would, without its look at the machine, which takes seconds, where it can do so.
+
+    Raises:
+        UsageError: the device is unknown, the memory not above 0 or not given for a GPU that is not here.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--target_device {device}: unknown; use auto, cpu or cuda")
+    if memory_gb is not None and not memory_gb > 0:
+        raise UsageError(f"--memory_gb {memory_gb}: must be above 0")
+    if memory_gb is None and device == "cuda" and resolve_device("auto").type != "cuda":
+        raise UsageError("--target_device cuda: this machine has no GPU; give the other one's memory with --memory_gb")
 
 
 def planners_for(configurations: Sequence[str] | None, planner: str | None) -> list[DatasetPlanner]:
     """The planners of the wanted configurations; where none is named, those that are ``by_default``.
 
     Raises:
-        UsageError: a configuration or planner is unknown.
+        UsageError: a configuration or planner is unknown, or the planner is for another configuration.
     """
     if planner is not None:
-        return [PLANNERS.find(planner)()]
-    by_configuration = {made.configuration_name: made for made in map(PLANNERS.get, PLANNERS.names())}
-    wanted = configurations or sorted(name for name, made in by_configuration.items() if made.by_default)
+        made = PLANNERS.find(planner)()
+        others = [name for name in configurations or () if name != made.configuration_name]
+        if others:
+            raise UsageError(
+                f"-c {' '.join(others)} -pl {planner}: this planner plans {made.configuration_name} alone; leave -c "
+                "out, or run once more for the others"
+            )
+        return [made]
+    by_configuration = {found.configuration_name: found for found in map(PLANNERS.get, PLANNERS.names())}
+    wanted = configurations or sorted(name for name, found in by_configuration.items() if found.by_default)
     unknown = [name for name in wanted if name not in by_configuration]
     if unknown:
         raise UsageError(f"unknown configuration {unknown[0]!r}: known are {', '.join(sorted(by_configuration))}")
@@ -87,11 +103,21 @@ def read_plans(workspace: Workspace, dataset: str) -> Plans:
 
     Raises:
         NotPreparedError: it has not been planned.
+        SchemaError: the file is damaged.
     """
     path = workspace.preprocessed_dataset(dataset) / "plans.json"
     if not path.is_file():
         raise NotPreparedError(f"{path}: {dataset} has not been planned; run gw_plan_and_preprocess -d {dataset} first")
-    return read_json(Plans, path)
+    return _read_plans(path)
+
+
+def _read_plans(path: Path) -> Plans:
+    try:
+        return read_json(Plans, path)
+    except SchemaError as problem:
+        raise SchemaError(
+            f"{problem}; correct it, or remove the file and run gw_plan_and_preprocess, which makes it anew"
+        ) from problem
 
 
 def plan_dataset(
@@ -110,7 +136,7 @@ def plan_dataset(
 
     Writes ``integrity.json``, ``fingerprint.json``, ``splits.json`` (unless there is one) and ``plans.json``. A sound
     dataset whose files have not changed since is neither verified nor measured again. Configurations planned before
-    and not planned now are kept if the frames are still the same.
+    and not planned now are kept if the frames and masks are still the same.
 
     Args:
         dataset: id or folder name.
@@ -125,29 +151,35 @@ def plan_dataset(
         progress: see ``gwunet.progress.Progress``.
 
     Raises:
-        DatasetError: the dataset is missing or broken; every problem is listed.
+        DatasetError: the dataset is missing or broken; every problem is listed. Or a file changed meanwhile.
         UsageError: a configuration or planner is unknown.
+        OutputError: another command prepares the same dataset, or the disk is full.
     """
     workspace = _as_workspace(workspace)
     planners = planners_for(configurations, planner)
     raw = Dataset.open(workspace.raw_dataset(dataset))
     folder = workspace.preprocessed_dataset(raw.name)
-    if clean:
-        _forget(folder)
-    with _warming_up(planners):
-        fingerprint = _survey(raw, folder, processes, preprocess, progress)
-    machine = target() if callable(target) else target
-    plans = Plans(
-        schema_version=1,
-        dataset=raw.name,
-        preprocessing=Preprocessing(borders=fingerprint.borders),
-        configurations={made.name: made for made in (each.plan(fingerprint, machine) for each in planners)},
-    )
-    plans = _keep_earlier(folder / "plans.json", plans)
-    _write_splits(folder / "splits.json", raw, fingerprint)
-    write_json(folder / "plans.json", plans)
-    if preprocess:
-        preprocess_dataset(raw.name, workspace=workspace, processes=processes, progress=progress)
+    with locked(folder):
+        if clean:
+            _forget(folder)
+        earlier = _check_earlier(folder, raw)
+        with _warming_up(planners):
+            fingerprint = _survey(raw, folder, processes, preprocess, progress)
+        machine = target() if callable(target) else target
+        plans = Plans(
+            schema_version=1,
+            dataset=raw.name,
+            preprocessing=Preprocessing(borders=fingerprint.borders),
+            configurations={made.name: made for made in (each.plan(fingerprint, machine) for each in planners)},
+            source=fingerprint.source,
+        )
+        if earlier is not None:
+            plans = _keep_earlier(earlier, plans, folder / "plans.json")
+        if not (folder / "splits.json").is_file():
+            write_json(folder / "splits.json", make_splits(raw.training, fingerprint.wire_pixels))
+        write_json(folder / "plans.json", plans)
+        if preprocess:
+            _preprocess(raw, folder, plans, processes, progress)
     return plans
 
 
@@ -171,17 +203,23 @@ def preprocess_dataset(
     Raises:
         NotPreparedError: the dataset has not been planned.
         FrameError: a frame or mask cannot be read.
+        OutputError: another command prepares the same dataset, or the disk is full.
     """
     workspace = _as_workspace(workspace)
     raw = Dataset.open(workspace.raw_dataset(dataset))
     plans = read_plans(workspace, raw.name)
     folder = workspace.preprocessed_dataset(raw.name)
-    if clean:
-        discard_store(folder)
+    with locked(folder):
+        if clean:
+            discard_store(folder)
+        _preprocess(raw, folder, plans, processes, progress)
+
+
+def _preprocess(raw: Dataset, folder: Path, plans: Plans, processes: int, progress: Progress) -> None:
     if is_up_to_date(folder, raw, plans.preprocessing):
         logger.info("%s: the preprocessed frames are up to date (--clean makes them anew)", folder)
         return
-    write_store(folder, raw, plans.preprocessing, processes, progress)
+    write_locked(folder, raw, plans.preprocessing, processes, progress)
 
 
 def _as_workspace(workspace: Workspace | str | Path | None) -> Workspace:
@@ -212,27 +250,52 @@ def _forget(folder: Path) -> None:
     discard_store(folder)
 
 
+def _check_earlier(folder: Path, raw: Dataset) -> Plans | None:
+    """The plans that stand there; plans and folds that cannot be used are found before hours are spent on frames."""
+    splits, plans = folder / "splits.json", folder / "plans.json"
+    if splits.is_file() and not raw.problems:  # a pair that is incomplete is the cause, and reported as such
+        load_splits(splits, raw.training, allow_leaking=True)
+        logger.info("%s: kept as it is (--clean makes new folds)", splits)
+    return _read_plans(plans) if plans.is_file() else None
+
+
 def _survey(raw: Dataset, folder: Path, processes: int, preprocess: bool, progress: Progress) -> Fingerprint:
     """The fingerprint of a sound dataset; of files that have not changed since, as it was found before."""
-    source = raw.digest((*raw.training, *raw.test))  # before reading: what changes meanwhile is read again
+    source = _source_of_all(raw)  # before reading: what changes meanwhile is read again
     report = _read_if_current(IntegrityReport, folder / "integrity.json", source)
     fingerprint = _read_if_current(Fingerprint, folder / "fingerprint.json", source_of(raw))
     if report is not None and fingerprint is not None and not raw.problems:
         _warn_or_refuse(report)
         logger.info("%s: up to date and kept; nothing is verified or measured again (--clean does)", folder)
         return fingerprint
-    with workers(processes, len(raw.training), str(raw.folder)) as run:
-        report, borders = inspect_dataset(raw, run, progress)
+    with workers(processes, len(raw.training) + len(raw.test), str(raw.folder)) as run:
+        if report is None or report.borders is None or raw.problems:
+            report = dataclasses.replace(inspect_dataset(raw, run, progress), source=source)
         _warn_or_refuse(report)
-        write_json(folder / "integrity.json", dataclasses.replace(report, source=source))
+        write_json(folder / "integrity.json", report)
         if fingerprint is None:
-            fingerprint = measure_dataset(raw, borders, run, progress, folder if preprocess else None)
+            store, unchanged = folder if preprocess else None, functools.partial(_refuse_changed, raw, source)
+            fingerprint = measure_dataset(raw, report.borders or {}, run, progress, store, unchanged)
             write_json(folder / "fingerprint.json", fingerprint)
     return fingerprint
 
 
+def _source_of_all(raw: Dataset) -> str:
+    """Of ``integrity.json``: all cases, and how borders are estimated."""
+    return f"{MEASURING}-{raw.digest((*raw.training, *raw.test))}"
+
+
+def _refuse_changed(raw: Dataset, source: str) -> None:
+    """Borders of the files as they were and measurements of the files as they are would be of no dataset."""
+    if _source_of_all(raw) != source:
+        raise DatasetError(
+            f"{raw.folder}: found files that changed while they were read; wanted them to stay: "
+            "run again once nothing writes there"
+        )
+
+
 def _warn_or_refuse(report: IntegrityReport) -> None:
-    for warning in report.warnings:
+    for warning in report.summary:
         logger.warning("%s", warning)
     report.raise_if_broken()
 
@@ -249,26 +312,12 @@ def _read_if_current(cls: type[Found], path: Path, source: str) -> Found | None:
     return found if found.source == source else None
 
 
-def _keep_earlier(path: Path, plans: Plans) -> Plans:
-    if not path.is_file():
-        return plans
-    earlier = read_json(Plans, path)
-    if earlier.preprocessing != plans.preprocessing:
+def _keep_earlier(earlier: Plans, plans: Plans, path: Path) -> Plans:
+    """The new plans, with those configurations of the earlier ones that were planned for the same frames and masks."""
+    if earlier.preprocessing != plans.preprocessing or earlier.source != plans.source:
         dropped = sorted(set(earlier.configurations) - set(plans.configurations))
         if dropped:
-            logger.warning("%s: the frames have changed; %s must be planned again", path, ", ".join(dropped))
+            names = ", ".join(dropped)
+            logger.warning("%s: %s: planned for other frames or masks, so must be planned again", path, names)
         return plans
-    return Plans(
-        schema_version=1,
-        dataset=plans.dataset,
-        preprocessing=plans.preprocessing,
-        configurations={**earlier.configurations, **plans.configurations},
-    )
-
-
-def _write_splits(path: Path, raw: Dataset, fingerprint: Fingerprint) -> None:
-    if path.is_file():
-        load_splits(path, raw.training, allow_leaking=True)
-        logger.info("%s: kept as it is (--clean makes new folds)", path)
-        return
-    write_json(path, make_splits(raw.training, fingerprint.wire_pixels))
+    return dataclasses.replace(plans, configurations={**earlier.configurations, **plans.configurations})

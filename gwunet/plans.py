@@ -204,6 +204,8 @@ class Plans:
     dataset: str
     preprocessing: Preprocessing
     configurations: dict[str, Configuration]
+    source: str | None = None
+    """Of the fingerprint that was planned for; None in files of before it was recorded."""
 
     def configuration(self, name: str) -> Configuration:
         """One configuration by name.

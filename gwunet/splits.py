@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -40,14 +40,18 @@ class Splits:
     warnings: tuple[str, ...] = ()
     """Why the folds are less independent than five folds of patients."""
 
-    def fold(self, which: int | str) -> Fold:
+    def fold(self, which: int | str, cases: Iterable[Case] = ()) -> Fold:
         """One fold by number, or ``"all"``: everything for training and nothing for validation.
+
+        Args:
+            which: as above.
+            cases: the dataset's training cases; ``"all"`` has those that came after the folds were made too.
 
         Raises:
             UsageError: there is no such fold.
         """
         if which == "all":
-            names = {name for fold in self.folds for name in (*fold.train, *fold.val)}
+            names = {name for fold in self.folds for name in (*fold.train, *fold.val)} | {case.name for case in cases}
             return Fold(train=tuple(sorted(names)), val=())
         if str(which) in map(str, range(len(self.folds))):
             return self.folds[int(which)]
@@ -225,8 +229,18 @@ def _check_names(splits: Splits, cases: Sequence[Case], path: Path) -> None:
             continue
         raise SplitError(f"{path}: fold {k}: found {problem}: correct it, or delete the file to have it made anew")
     validated = set(chain.from_iterable(fold.val for fold in splits.folds))
-    if known - validated:
-        logger.warning("%s: %d of %d training cases are validated in no fold", path, len(known - validated), len(known))
+    nowhere = known - validated - set(chain.from_iterable(fold.train for fold in splits.folds))
+    if nowhere:
+        logger.warning(
+            "%s: %d of %d training cases are in no fold, so neither trained on (but by fold all) nor validated; "
+            "gw_plan_and_preprocess --clean makes new folds",
+            path,
+            len(nowhere),
+            len(known),
+        )
+    if known - validated - nowhere:
+        count = len(known - validated - nowhere)
+        logger.warning("%s: %d of %d training cases are validated in no fold", path, count, len(known))
 
 
 def _strictest_grouping(cases: Sequence[Case]) -> Grouping:

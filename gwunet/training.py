@@ -158,7 +158,7 @@ def train(
     raw = Dataset.open(workspace.raw_dataset(name))
     prepared = workspace.preprocessed_dataset(name)
     splits = _read_splits(prepared / "splits.json", raw, allow_leaking_splits)
-    chosen = splits.fold(fold)
+    chosen = splits.fold(fold, raw.training)
     store = PreprocessedStore(prepared)
     if store.preprocessing != plans.preprocessing:
         raise NotPreparedError(

@@ -17,13 +17,15 @@ CPU_MINUTES = 8.0
 SMALLEST_PATCH_EDGE = 64
 SHRINK_SHARE = 0.1
 """A patch that does not fit the memory loses about this share of its longest edge at a time."""
+FORWARD_SHARE = 0.4
+"""What a forward pass takes of a training step on the same pixels, at most: counted, 0.13 to 0.36 for all networks."""
 
 
 class Planner(abc.ABC):
     """Decides a configuration; a subclass says what its network, loss and recipe are.
 
-    One planner plans one configuration name. The order of decisions is that of ``plan``: patch, network, batch, loss,
-    then the recipe.
+    One planner plans one configuration name. The order of decisions is that of ``plan``: crop, patch, batch, loss,
+    network, then the recipe and prediction.
     """
 
     name: ClassVar[str]
@@ -35,6 +37,9 @@ class Planner(abc.ABC):
     max_batch: ClassVar[int]
     """On a GPU: larger batches were not found better, or the paper's."""
     cpu_batch: ClassVar[int]
+    mirror: ClassVar[bool] = True
+    """Whether prediction averages over mirrored copies."""
+    prediction_reason: ClassVar[str] = "copies and overlaps even out single passes; the threshold is not tuned"
 
     def plan(self, fingerprint: Fingerprint, target: Target) -> Configuration:
         """The configuration for a dataset on a machine.
@@ -42,7 +47,7 @@ class Planner(abc.ABC):
         Raises:
             UsageError: not even the smallest patch fits the memory.
         """
-        decisions: list[Decision] = []
+        decisions = [_crop(fingerprint)]
         stride = self.stride(target)
         patch = self._patch_size(fingerprint, target, stride, decisions)
         patch, batch, memory = self._fit(fingerprint, patch, stride, target, decisions)
@@ -70,7 +75,7 @@ class Planner(abc.ABC):
             augmentation=self.augmentation(target, decisions),
             optimiser=self.optimiser(target, decisions),
             duration=self._duration(fingerprint, batch, target, decisions),
-            inference=self._inference(fingerprint, patch, target, memory, decisions),
+            inference=self._inference(fingerprint, patch, batch, target, memory, decisions),
             decisions=tuple(decisions),
         )
 
@@ -83,7 +88,10 @@ class Planner(abc.ABC):
 
     @abc.abstractmethod
     def stride(self, target: Target) -> int:
-        """The network's whole reduction: patch edges are multiples of it."""
+        """The network's whole reduction; networks take edges of any size.
+
+        On a GPU patch edges are multiples of it, on a CPU of at most 16: small patches are padded less.
+        """
 
     @abc.abstractmethod
     def network(self, patch_size: tuple[int, int], target: Target) -> Spec:
@@ -233,26 +241,39 @@ class Planner(abc.ABC):
         self,
         fingerprint: Fingerprint,
         patch: tuple[int, int],
+        batch: int,
         target: Target,
         memory: StepMemory,
         decisions: list[Decision],
     ) -> Inference:
         field = (fingerprint.field_height.maximum, fingerprint.field_width.maximum)
         whole = (max(patch[0], math.ceil(field[0])), max(patch[1], math.ceil(field[1])))
-        # Activations grow with the area, and a forward pass keeps less than the step that was counted.
-        patches = whole[0] * whole[1] / (patch[0] * patch[1])
-        fits = memory.bytes_of(patches) <= target.memory_gb * GIB
-        tile = whole if fits else patch
+        # Activations grow with the area. A pass keeps less than the step that was counted, but takes a batch of tiles.
+        fitting = (target.memory_gb * GIB - memory.fixed) / max(1.0, memory.per_patch) / max(1.0, FORWARD_SHARE * batch)
+        tile = _largest_tile(whole, patch, self.stride(target), fitting * math.prod(patch))
+        fits = tile == whole
         reason = (
             "the largest exposed field: one forward pass for a frame, tiles only for larger ones"
             if fits
-            else "that of a patch, since a whole field does not fit the memory"
+            else f"the largest of which a batch fits {target.memory_gb:g} GiB; the largest exposed field, {whole[0]} x "
+            f"{whole[1]}, does not"
         )
         change = "larger frames" if fits else "--memory_gb"
         decisions.append(
             Decision(what="tile size in prediction", value=f"{tile[0]} x {tile[1]}", reason=reason, change=change)
         )
-        return Inference(tile_size=tile, step=0.5, mirror=True, threshold=0.5)
+        planned = Inference(tile_size=tile, step=0.5, mirror=self.mirror, threshold=0.5)
+        decisions.append(
+            Decision(
+                what="prediction",
+                value=f"{'four' if planned.mirror else 'no'} mirrored copies, tiles {planned.step:g} of their size "
+                f"apart, wire from {planned.threshold:g} on",
+                reason=self.prediction_reason,
+                change=("--disable_tta, " if planned.mirror else "")
+                + "--step_size, --threshold in prediction; inference in plans.json",
+            )
+        )
+        return planned
 
     def _duration(self, fingerprint: Fingerprint, batch: int, target: Target, decisions: list[Decision]) -> Duration:
         del fingerprint, batch
@@ -293,6 +314,34 @@ def adamw_with_cosine(learning_rate: float) -> Optimiser:
         warmup_share=0.05,
         gradient_clip=5.0,
     )
+
+
+def _crop(fingerprint: Fingerprint) -> Decision:
+    """What frames are cut to, which is the dataset's and no planner's."""
+    kinds = [kind for border in fingerprint.borders.values() for kind in (border.depths.values() or [border])]
+    levels = sorted({kind.level for kind in kinds if kind.threshold >= 0})
+    border = f"; the border at {', '.join(f'{level:g}' for level in levels)}" if levels else ""
+    return Decision(
+        what="crop",
+        value=f"to the exposed field, then mean 0 and deviation 1 inside it, 0 outside{border}",
+        reason=f"{fingerprint.frames_with_border} of {fingerprint.n_frames} frames have a border, which shows nothing "
+        "and would shift mean and deviation",
+        change="frames of another border",
+    )
+
+
+def _largest_tile(whole: tuple[int, int], patch: tuple[int, int], stride: int, area: float) -> tuple[int, int]:
+    """The whole field, or what has its shape, at most ``area`` pixels and edges of multiples; a patch at the least."""
+    if math.prod(whole) <= area:
+        return whole
+    steps = max(whole) // stride
+    for step in range(steps, 0, -1):
+        rows, columns = (
+            max(least, edge * step // steps // stride * stride) for edge, least in zip(whole, patch, strict=True)
+        )
+        if rows * columns <= area:
+            return rows, columns
+    return patch
 
 
 def _shrink(patch: tuple[int, int], stride: int, area: float) -> tuple[int, int]:

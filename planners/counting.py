@@ -17,8 +17,9 @@ BYTES_OF_PARAMETER = 12
 SHARE_ABOVE_TENSORS = {"cpu": 1.35, "cuda": 1.2}
 """Memory taken over the bytes of tensors: buffers inside convolutions and gaps between freed blocks. The first is
 measured (``benchmarks/step_memory.py``), the second is not."""
-BYTES_OF_PROCESS = {"cpu": 20 << 20, "cuda": 0}
-"""Whatever the network, on top: thread pools, code loaded late."""
+BYTES_OF_PROCESS = {"cpu": 20 << 20, "cuda": 512 << 20}
+"""Whatever the network, on top: thread pools and code loaded late, on a GPU CUDA's context, kernels and workspaces.
+The first is measured, the second is not."""
 COUNTED_BATCH = 2
 """The least that batch norm takes on a bottleneck of one pixel."""
 

@@ -78,18 +78,44 @@ class FGANetPlanner(Planner):
         """The hybrid loss on every output, halved from stage to stage."""
         stages = len(self.network(patch_size, target).arguments["features"])
         iterations = skeleton_iterations(fingerprint)
+        decisions.append(self._loss_decision())
+        if self.cldice_weight:
+            decisions.append(
+                Decision(
+                    what="soft-skeleton iterations",
+                    value=str(iterations),
+                    reason=f"half the widest wire ({fingerprint.wire_width_px[1]:g} px), rounded up, plus one",
+                    change="a widest wire of another width",
+                )
+            )
+        total = sum(0.5**index for index in range(stages))
+        weights = tuple(round(0.5**index / total, 6) for index in range(stages))
         decisions.append(
             Decision(
-                what="soft-skeleton iterations",
-                value=str(iterations),
-                reason=f"half the widest wire ({fingerprint.wire_width_px[1]:g} px), rounded up, plus one",
-                change="a widest wire of another width",
+                what="weights of outputs",
+                value=", ".join(f"{weight:.3f}" for weight in weights),
+                reason=f"deep supervision of {stages} stages: the full resolution first, each then half, the sum 1",
+                change="patches of another number of stages; deep_supervision_weights in plans.json",
             )
         )
-        weights = [0.5**index for index in range(stages)]
-        total = sum(weights)
         arguments = {"cldice_weight": self.cldice_weight, "skeleton_iterations": iterations}
-        return Spec(name="HybridLoss", arguments=arguments), tuple(round(weight / total, 6) for weight in weights)
+        return Spec(name="HybridLoss", arguments=arguments), weights
+
+    def _loss_decision(self) -> Decision:
+        weight = self.cldice_weight
+        if weight:
+            return Decision(
+                what="loss",
+                value=f"BCE + {1 - weight:g} Dice + {weight:g} clDice",
+                reason="the paper's; its text leaves the weight of clDice open, its authors' code has 0.25",
+                change="loss in plans.json",
+            )
+        return Decision(
+            what="loss",
+            value="BCE + Dice, clDice off",
+            reason="Dice is not drowned by background, BCE has a gradient everywhere; clDice costs skeletons",
+            change="-c fganet_bsc (with clDice); loss in plans.json",
+        )
 
     def optimiser(self, target: Target, decisions: list[Decision]) -> Optimiser:
         """AdamW with a cosine."""

@@ -45,10 +45,10 @@ class LinkNetPlanner(Planner):
         alpha = max(MIN_ALPHA, round(fingerprint.background_to_wire / 10, 1))
         decisions.append(
             Decision(
-                what="focal alpha, gamma",
-                value=f"{alpha:g}, {GAMMA:g}",
-                reason=f"a tenth of the background-to-wire ratio {fingerprint.background_to_wire:.0f}, as the paper "
-                "found best (100 at 1:1000)",
+                what="loss",
+                value=f"focal, alpha {alpha:g}, gamma {GAMMA:g}",
+                reason=f"alpha is a tenth of the background-to-wire ratio {fingerprint.background_to_wire:.0f}, as the "
+                "paper found best (100 at 1:1000)",
                 change="wires that cover another share of the frames",
             )
         )

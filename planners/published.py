@@ -1,7 +1,6 @@
 """What the plans of the two papers' own settings share: data changes nothing, memory the batch alone."""
 
 import copy
-import dataclasses
 import math
 from typing import ClassVar
 
@@ -9,7 +8,7 @@ from gwunet.errors import UsageError
 from gwunet.fingerprint import Fingerprint
 from gwunet.planners.base import Planner
 from gwunet.planners.memory import GIB, StepMemory
-from gwunet.plans import Augmentation, Decision, Duration, Inference, Optimiser, Spec, Target
+from gwunet.plans import Augmentation, Decision, Duration, Optimiser, Spec, Target
 from gwunet.published import FRAME_EDGE, PublishedRecipe
 
 TRAINING_SHARE = 0.8
@@ -21,6 +20,8 @@ class PublishedPlanner(Planner):
     """A network and its recipe as published, for data and machines that may be others."""
 
     by_default = False
+    mirror = False
+    prediction_reason = "neither paper names mirrored copies; the tiles' distance and the threshold are this program's"
     recipe: ClassVar[PublishedRecipe]
     published_network: ClassVar[Spec]
     outputs: ClassVar[int] = 1
@@ -132,20 +133,6 @@ class PublishedPlanner(Planner):
             Decision(what="patches centred on wire", value="0%", reason="whole frames need none", change=EDIT)
         )
         return 0.0
-
-    def _inference(
-        self,
-        fingerprint: Fingerprint,
-        patch: tuple[int, int],
-        target: Target,
-        memory: StepMemory,
-        decisions: list[Decision],
-    ) -> Inference:
-        planned = super()._inference(fingerprint, patch, target, memory, decisions)
-        decisions.append(
-            Decision(what="mirroring in prediction", value="off", reason="neither paper names it", change=EDIT)
-        )
-        return dataclasses.replace(planned, mirror=False)
 
     def _duration(self, fingerprint: Fingerprint, batch: int, target: Target, decisions: list[Decision]) -> Duration:
         iterations = max(1, math.ceil(TRAINING_SHARE * fingerprint.n_frames / batch))

@@ -47,6 +47,14 @@ def test_frames_and_masks_pair_by_name_whatever_their_endings(tmp_path: Path) ->
     np.testing.assert_array_equal(dataset.read_frame(dataset.case("a")), FRAME)
 
 
+def test_frames_in_nested_folders_are_told_the_way_in(tmp_path: Path) -> None:
+    nested = tmp_path / "imagesTr" / "p1" / "run2"
+    nested.mkdir(parents=True)
+    (nested / "a.png").touch()
+    problems = Dataset.open(tmp_path).problems
+    assert any("only in folders in it (p1/run2/a.png)" in text and "gw_convert masks" in text for text in problems)
+
+
 def test_missing_partners_are_named_all_at_once(tmp_path: Path) -> None:
     make_dataset(tmp_path, ["a.png", "b.png", "c.png"], ["a.png", "d.png", "e.png"])
     dataset = Dataset.open(tmp_path)

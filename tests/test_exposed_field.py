@@ -1,10 +1,15 @@
 """Collimator borders are found at any level, shape and depth; anatomy and wires are left alone."""
 
+import dataclasses
 import io
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
 from skimage.draw import polygon2mask
 from skimage.morphology import convex_hull_image
@@ -12,6 +17,7 @@ from skimage.morphology import convex_hull_image
 from gwunet.exposed_field import (
     NO_BORDER,
     Border,
+    BorderSample,
     Box,
     border_sample,
     bounding_box,
@@ -114,6 +120,49 @@ def test_the_field_agrees_with_the_simulators(options: dict[str, Any]) -> None:
     for frame in frames:
         found = exposed_field(frame.image, border)
         assert (found & frame.exposed).sum() >= 0.98 * (found | frame.exposed).sum()
+
+
+DEPTHS: dict[str, dict[str, Any]] = {
+    "8": {"border": 15},
+    "10": {"bits": 12, "border": 15},  # then divided by 4
+    "12": {"bits": 12, "border": 15},
+    "16": {"bits": 16, "border": 15},
+}
+
+
+def frames_of_depth(depth: str, patients: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Simulated frames kept in 16 bit, each with its field; other patients for each depth."""
+    seed, options = 20 + int(depth), {"size": 256, "collimator": "rectangular", **DEPTHS[depth]}
+    frames = [
+        next(simulate_sequence(seed=seed, patient=patient, sequence=0, frames=1, **options))
+        for patient in range(patients)
+    ]
+    return [(frame.image.astype(np.uint16) >> (2 if depth == "10" else 0), frame.exposed) for frame in frames]
+
+
+@pytest.mark.parametrize("depths", ["12 16", "8 16", "8 12", "10 12"])
+def test_depths_mixed_in_16_bit_are_found_as_each_by_itself(depths: str) -> None:
+    """What is dark in 16 bits is bright in 12."""
+    groups = {depth: frames_of_depth(depth, 1 + place) for place, depth in enumerate(depths.split())}
+    border = estimate_border([border_sample(frame) for group in groups.values() for frame, _ in group])
+    assert list(border.depths) == list(groups)
+    for depth, group in groups.items():
+        alone = estimate_border([border_sample(frame) for frame, _ in group])
+        assert border.depths[depth] == alone.depths[depth] == dataclasses.replace(alone, depths={})
+        for frame, field in group:
+            found = exposed_field(frame, border)
+            assert (found & field).sum() >= 0.98 * (found | field).sum()
+    assert dataclasses.replace(border, depths={}) == border.depths[depth], "the second depth has more frames"
+
+
+def test_a_depth_the_dataset_did_not_have_is_judged_by_its_own_edges() -> None:
+    deep, shallow = frames_of_depth("16", 1), frames_of_depth("12", 1)
+    for trained_on, ((frame, field),) in ((deep, shallow), (shallow, deep)):
+        found = exposed_field(frame, estimate_border([border_sample(other) for other, _ in trained_on]))
+        assert (found & field).sum() >= 0.98 * (found | field).sum()
+    without = (body() * 16).astype(np.uint16)
+    without[:, :20] //= 3  # darker than the border in 16 bits
+    assert exposed_field(without, estimate_border([border_sample(frame) for frame, _ in deep])).all()
 
 
 @pytest.mark.parametrize("level", [0, 15])
@@ -254,6 +303,30 @@ def test_the_level_of_a_dataset_comes_from_the_frames_that_have_a_border() -> No
     assert 17 <= border.threshold <= 30
     assert estimate_border([]) == NO_BORDER
     assert exposed_field(without, border).all()
+
+
+samples_8_bit = arrays(np.uint8, st.integers(1, 60), elements=st.integers(0, 60))
+samples_16_bit = arrays(np.uint16, st.integers(1, 60), elements=st.integers(0, 9000))
+
+
+@given(st.lists(samples_8_bit, min_size=1, max_size=6) | st.lists(samples_16_bit, min_size=1, max_size=6))
+def test_what_is_counted_is_what_numpy_would_sort(samples: list[np.ndarray]) -> None:
+    border = estimate_border([BorderSample(pixels, 200.0 + place) for place, pixels in enumerate(samples)])
+    level, high = np.percentile(np.concatenate(samples), (50, 99.5))
+    above_own = np.concatenate([pixels - np.median(pixels) for pixels in samples])
+    spread = max(np.percentile(above_own, 99.5), 0.015 * (200 + (len(samples) - 1) / 2))
+    assert (border.level, border.threshold, border.spread) == pytest.approx((level, high + spread, spread), abs=2e-3)
+
+
+def test_estimating_takes_the_same_memory_for_any_number_of_frames() -> None:
+    peaks = []
+    for frames in (10, 1000):
+        samples = [BorderSample(np.full(2000, 15, np.uint8), 200.0)] * frames
+        tracemalloc.start()
+        estimate_border(samples)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] + 100_000
 
 
 def test_a_tiny_bright_rest_is_no_field() -> None:

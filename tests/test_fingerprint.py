@@ -143,6 +143,52 @@ def test_the_result_is_the_same_for_any_number_of_processes(dataset: Dataset, mo
     assert extract_fingerprint(dataset, processes=2) == alone
 
 
+@pytest.fixture
+def partly_outside(make_raw_dataset: Callable[..., Dataset]) -> Dataset:
+    """Eight frames whose field begins at column 20; in case0 to case6 the wire of 3 x 40 begins 19 to 13 before it."""
+    rng = np.random.default_rng(0)
+    pairs = {}
+    for index in range(8):
+        frame = np.full((64, 80), 15, np.uint8)
+        frame[:, 20:] = rng.integers(100, 160, (64, 60))
+        mask = np.zeros((64, 80), np.uint8)
+        first = 1 + index if index < 7 else 20
+        mask[30:33, first : first + 40] = 1
+        pairs[f"case{index}"] = (frame, mask)
+    return make_raw_dataset(pairs)
+
+
+def test_wire_annotated_outside_the_field_is_counted_and_warned_of(
+    partly_outside: Dataset, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = extract_fingerprint(partly_outside)
+    outside = {f"case{index}": 3 * (19 - index) for index in range(7)}
+    assert found.wire_outside_px == outside
+    assert found.wire_pixels == {**{case: 120 - px for case, px in outside.items()}, "case7": 120}
+    (message,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert "in 7 of 8 frames more than 1 % of the wire is annotated outside the exposed field" in message
+    assert "case0 (48% of 120 px), case1 (45% of 120 px)" in message
+    assert "case4" in message
+    assert "case5" not in message
+    assert "and 2 more" in message
+
+
+def test_wire_inside_the_field_is_not_warned_of(dataset: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    assert extract_fingerprint(dataset).wire_outside_px == {}
+    assert not caplog.records
+
+
+def test_one_mask_far_too_thick_does_not_make_the_wires_thick(make_raw_dataset: Callable[..., Dataset]) -> None:
+    """It would decide how often the loss thins wires."""
+    frame = np.random.default_rng(0).integers(100, 160, (64, 80)).astype(np.uint8)
+    pairs = {}
+    for index in range(40):
+        mask = np.zeros((64, 80), np.uint8)
+        mask[20 : 51 if index == 7 else 23, 15:55] = 1
+        pairs[f"case{index:02d}"] = (frame, mask)
+    assert extract_fingerprint(make_raw_dataset(pairs)).wire_width_px == (3, 3)
+
+
 def test_no_frames_are_an_error(make_raw_dataset: Callable[..., Dataset]) -> None:
     with pytest.raises(DatasetError, match="no training frames to measure"):
         extract_fingerprint(make_raw_dataset({}))
@@ -208,6 +254,8 @@ def test_a_fingerprint_of_0_1_is_read_and_counts_as_not_up_to_date(tmp_path: Pat
     found = read_json(Fingerprint, tmp_path / "fingerprint.json")
     assert (found.n_frames, found.wire_pixels, found.frames_with_spacing) == (2, {"a": 120, "b": 120}, {})
     assert found.source is None
+    assert found.wire_outside_px == {}
+    assert found.borders["uint8"].depths == {}
 
 
 def test_a_fingerprint_survives_its_file_and_names_its_source(tmp_path: Path, dataset: Dataset) -> None:

@@ -173,3 +173,43 @@ def test_errors_and_warnings_of_one_case_come_together(folder: Path) -> None:
     report = verify(folder)
     assert ["imagesTr/s0_01.png" in error for error in report.errors] == [True]
     assert ["labelsTr/s0_01.png: found no wire" in warning for warning in report.warnings] == [True]
+
+
+def test_a_dataset_without_any_wire_is_broken(folder: Path) -> None:
+    """One wire among the training masks is enough; one among the test masks is none."""
+    for k in range(6):
+        Image.fromarray(np.zeros((16, 16), np.uint8)).save(folder / "labelsTr" / f"s{k}_01.png")
+    for name, picture in (("imagesTs", RNG.integers(0, 256, (16, 16), dtype=np.uint8)), ("labelsTs", WIRE)):
+        (folder / name).mkdir()
+        Image.fromarray(picture).save(folder / name / "t0_01.png")
+    (error,) = verify(folder).errors
+    assert "labelsTr: found no wire pixel in any of the 6 masks" in error
+    assert "wire_labels" in error
+    Image.fromarray(WIRE).save(folder / "labelsTr" / "s3_01.png")
+    assert verify(folder).errors == ()
+
+
+def test_of_many_warnings_of_a_kind_a_few_are_told_and_all_are_kept(folder: Path) -> None:
+    for k in range(6, 14):
+        for name, pixels in (("imagesTr", RNG.integers(0, 256, (16, 16))), ("labelsTr", np.zeros((16, 16)))):
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"s{k}_01.png")
+    Image.fromarray(np.full((16, 16), 9, np.uint8)).save(folder / "imagesTr" / "s0_01.png")
+    report = verify(folder)
+    assert len(report.warnings) == 9
+    constant, *empty, more = report.summary
+    assert "found the value 9 everywhere" in constant
+    assert ["found no wire pixels" in text for text in empty] == [True] * 5
+    assert more == "and 3 more masks without wire pixels; integrity.json names all"
+    (folder / "labelsTr" / "s2_01.png").unlink()
+    assert verify(folder).summary[-1] == "and 3 more masks without wire pixels"  # a broken dataset leaves no file
+
+
+def test_a_broken_link_is_named(folder: Path) -> None:
+    (folder / "imagesTr" / "s0_01.png").unlink()
+    (folder / "imagesTr" / "s0_01.png").symlink_to(folder / "gone.png")
+    dataset = Dataset.open(folder)
+    before = dataset.digest(dataset.training)
+    (error,) = verify(folder).errors
+    assert "imagesTr/s0_01.png" in error
+    Image.fromarray(RNG.integers(0, 256, (16, 16), dtype=np.uint8)).save(folder / "gone.png")
+    assert dataset.digest(dataset.training) != before

@@ -1,9 +1,13 @@
 """Results come in order, few are waited for, and a process that dies is said to have."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +55,35 @@ def test_many_frames_go_to_processes_and_a_dead_one_is_reported(monkeypatch: pyt
     died = pytest.raises(DatasetError, match=r"here: a worker process died .* run again with -np 1")
     with died, workers(2, 2, "here") as run:
         list(run(os._exit, range(2)))
+
+
+def test_a_script_without_a_main_guard_is_told_of_it(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from gwunet import parallel\nparallel.FRAMES_PER_PROCESS = 1\n"
+        "with parallel.workers(2, 4, 'here') as run:\n    print(list(run(abs, range(-4, 0))))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert 'for lack of `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+    piped = subprocess.run([sys.executable, "-"], input=script.read_text(), capture_output=True, text=True, check=True)
+    assert piped.stdout.strip() == "[4, 3, 2, 1]"
+
+
+def test_processes_end_with_a_killed_command(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, time\nfrom gwunet import parallel\nparallel.FRAMES_PER_PROCESS = 1\n"
+        "def work(job):\n    print(os.getpid(), flush=True)\n    time.sleep(600)\n"
+        "if __name__ == '__main__':\n"
+        "    with parallel.workers(2, 2, 'here') as run:\n        list(run(work, range(2)))\n"
+    )
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        started = [int(command.stdout.readline()) for _ in range(2)]
+        command.kill()
+        try:
+            command.communicate(timeout=20)  # the pipe ends once no process holds its other end
+        except subprocess.TimeoutExpired:
+            for process in started:
+                os.kill(process, signal.SIGKILL)
+            raise

@@ -169,6 +169,27 @@ def test_a_missing_border_is_not_made_up(kind: Make) -> None:
     assert found.borders["uint8"].threshold == -1
 
 
+def test_12_and_16_bits_in_one_dataset_are_measured_as_each_by_itself(tmp_path: Path, kind: Make) -> None:
+    """Both are kept in 16 bit."""
+    parts = {depth: kind(f"{depth} bits") for depth in ("12", "16")}
+    for depth, part in parts.items():
+        for folder in ("imagesTr", "labelsTr"):
+            (tmp_path / "Dataset901_Mixed" / folder).mkdir(parents=True, exist_ok=True)
+            for path in (part.dataset.folder / folder).iterdir():
+                copy = tmp_path / "Dataset901_Mixed" / folder / f"depth{depth}{path.name}"
+                copy.write_bytes(path.read_bytes())
+    found = extract_fingerprint(Dataset.open(tmp_path / "Dataset901_Mixed"))
+    assert found.n_frames == 2
+    assert found.wire_outside_px == {}
+    alone = {f"depth{depth}": part.fingerprint for depth, part in parts.items()}
+    for case, wire_pixels in found.wire_pixels.items():
+        assert wire_pixels == next(iter(alone[case[:7]].wire_pixels.values()))
+    for depth, part in parts.items():
+        assert found.borders["uint16"].depths[depth] == part.fingerprint.borders["uint16"].depths[depth]
+    shares = [part.fingerprint.field_share.median for part in parts.values()]
+    assert (found.field_share.minimum, found.field_share.maximum) == (min(shares), max(shares))
+
+
 @every_kind
 def test_wires_are_measured(name: str, kind: Make) -> None:
     made, wires = kind(name), {**BASE, **KINDS[name]}["wires"]
@@ -226,7 +247,8 @@ def test_a_patch_shrinks_to_the_memory(kind: Make) -> None:
     assert plan.foreground_oversampling == 0.67
     assert plan.batch_size == 2
     assert 0.75 * 4 < _gib_of_step(plan) <= 4  # not shrunk by more than a cut or two too many
-    assert plan.inference.tile_size == plan.patch_size  # the whole field is too large for a pass
+    tile = plan.inference.tile_size  # the whole field is too large for a pass
+    assert math.prod(plan.patch_size) < math.prod(tile) < math.prod(made.true_field)
 
 
 def _gib_of_step(plan: Configuration) -> float:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gwunet import planning
-from gwunet.errors import DatasetError
+from gwunet import planning, preparation
+from gwunet.errors import DatasetError, OutputError, SchemaError
 from gwunet.planning import plan_dataset, preprocess_dataset
 from gwunet.plans import Configuration, Target
 from gwunet.workspace import Workspace
@@ -85,7 +85,7 @@ def test_both_ways_to_preprocess_give_the_same_files(folder: Path, prepare: Call
     assert {path.name: path.read_bytes() for path in prepared.iterdir()} == together
 
 
-def test_a_killed_command_measures_all_and_preprocesses_only_what_is_missing(
+def test_a_killed_command_goes_on_to_the_same_files(
     folder: Path, prepare: Callable[..., list[str]], caplog: pytest.LogCaptureFixture
 ) -> None:
     prepare()
@@ -151,7 +151,10 @@ def test_a_fingerprint_that_is_gone_damaged_or_of_before_is_measured_again(
     whole = json.loads(path.read_text())
     for content in ("{", json.dumps({key: whole[key] for key in whole if key != "source"})):
         path.write_text(content)
-        assert prepare() == ["verify", "fingerprint"]
+        assert prepare() == ["fingerprint"]  # the borders are in integrity.json
+    path.unlink()
+    assert prepare() == ["fingerprint"]
+    (path.parent / "integrity.json").unlink()
     path.unlink()
     assert prepare() == ["verify", "fingerprint"]
     assert json.loads(path.read_text()) == whole
@@ -178,3 +181,148 @@ def test_errors_stop_after_all_warnings_and_a_sound_report_of_before_hides_none(
         with pytest.raises(DatasetError, match=r"p2_f0\.png: found no mask"):
             prepare()
     assert "p4_f0.png: found no wire pixels" in caplog.text
+
+
+def test_after_a_kill_or_an_error_only_what_is_missing_is_read(
+    folder: Path, prepare: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the first pass nor the measurements of frames that were prepared are done again."""
+    prepare()
+    prepared = folder / "preprocessed" / NAME
+    whole = {path.name: path.read_bytes() for path in prepared.iterdir()}
+    read: list[str] = []
+    original = preparation.measure_frame
+    room = [4]
+
+    def measure(case: str, *arguments: Any) -> Any:
+        if len(read) == room[0]:
+            raise DatasetError("a worker process died")
+        read.append(case)
+        return original(case, *arguments)
+
+    monkeypatch.setattr(preparation, "measure_frame", measure)
+    with pytest.raises(DatasetError, match="a worker process died"):
+        prepare(clean=True)
+    read.clear()
+    room[0] = 100
+    assert prepare() == ["prepare"]
+    assert read == ["p4_f0", "p5_f0"]
+    assert {path.name: path.read_bytes() for path in prepared.iterdir()} == whole
+
+
+def between_the_passes(monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
+    """Once."""
+    inspect = planning.inspect_dataset
+
+    def inspect_and_change(*arguments: Any) -> Any:
+        report = inspect(*arguments)
+        change()
+        monkeypatch.setattr(planning, "inspect_dataset", inspect)
+        return report
+
+    monkeypatch.setattr(planning, "inspect_dataset", inspect_and_change)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        ((48, 48), np.uint8, "found files that changed while they were read"),
+        ((50, 48), np.uint8, r"p0_f0\.png: found 48x48 px; wanted the 50x48 px"),
+        ((48, 48), np.uint16, r"p0_f0\.png: found uint16 pixels; wanted uint8, as when it was verified"),
+    ],
+)
+def test_a_frame_that_changes_while_it_is_read_is_said_and_nothing_of_it_stays(
+    folder: Path,
+    prepare: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    shape: tuple[int, int],
+    dtype: type,
+    message: str,
+) -> None:
+    path = folder / "raw" / NAME / "imagesTr" / "p0_f0.png"
+    before = path.read_bytes()
+
+    def change() -> None:
+        Image.fromarray(np.random.default_rng(7).integers(80, 200, shape).astype(dtype)).save(path)
+
+    between_the_passes(monkeypatch, change)
+    with pytest.raises(DatasetError, match=message):
+        prepare()
+    assert not (folder / "preprocessed" / NAME / "fingerprint.json").exists()
+    assert not (folder / "preprocessed" / NAME / "store.json").exists()
+    path.write_bytes(before)
+    assert prepare() == EVERYTHING
+
+
+def test_a_second_command_touches_nothing_while_the_first_is_at_work(folder: Path, prepare: Callable[..., Any]) -> None:
+    seen: list[str] = []
+
+    def progress(items: Any, total: int, label: str) -> Any:
+        for item in items:
+            with pytest.raises(OutputError, match="found another command preparing it"):
+                plan_dataset(1, workspace=folder, clean=True, preprocess=True)
+            with pytest.raises(OutputError, match="found another command preparing it"):
+                preprocess_dataset(1, workspace=folder, clean=True)
+            seen.append(label)
+            yield item
+
+    prepare()  # so that there are plans, which preprocess_dataset wants
+    target = Target(device="cpu", memory_gb=2.0)
+    image = folder / "raw" / NAME / "imagesTr" / "p0_f0.png"
+    image.touch()
+    plan_dataset(1, workspace=folder, target=target, preprocess=True, progress=progress)
+    assert set(seen) == {"verify", "prepare"}
+    assert prepare() == []
+
+
+def test_configurations_planned_for_other_frames_are_not_kept(
+    folder: Path,
+    make_configuration: Callable[..., Configuration],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Planner:
+        by_default = True
+
+        def __init__(self, name: str) -> None:
+            self.configuration_name = name
+
+        def plan(self, fingerprint: Any, target: Target) -> Configuration:
+            del fingerprint, target
+            return make_configuration(name=self.configuration_name)
+
+    monkeypatch.setattr(planning, "planners_for", lambda names, _: [Planner(name) for name in names])
+    target = Target(device="cpu", memory_gb=2.0)
+
+    def plan(name: str) -> set[str]:
+        return set(plan_dataset(1, workspace=folder, target=target, configurations=[name]).configurations)
+
+    assert plan("fganet") == {"fganet"}
+    assert plan("linknet") == {"fganet", "linknet"}
+    frame = np.random.default_rng(5).integers(80, 200, (48, 48), np.uint8)  # without a border as the one before
+    Image.fromarray(frame).save(folder / "raw" / NAME / "imagesTr" / "p1_f0.png")
+    assert plan("fganet") == {"fganet"}
+    assert "linknet: planned for other frames or masks" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["plans.json", "splits.json"])
+def test_folds_and_plans_that_cannot_be_used_are_found_before_frames_are_read(
+    folder: Path, prepare: Callable[..., list[str]], name: str
+) -> None:
+    prepare()
+    (folder / "raw" / NAME / "imagesTr" / "p0_f0.png").touch()
+    (folder / "preprocessed" / NAME / name).write_text("{")
+
+    def progress(*_: Any) -> Any:
+        raise AssertionError("frames are read")
+
+    with pytest.raises(SchemaError, match=name):
+        plan_dataset(1, workspace=folder, target=Target(device="cpu", memory_gb=2.0), progress=progress)
+    assert prepare(clean=True) == EVERYTHING
+
+
+def test_damaged_plans_say_what_to_do(folder: Path, prepare: Callable[..., list[str]]) -> None:
+    prepare()
+    (folder / "preprocessed" / NAME / "plans.json").write_text("{")
+    with pytest.raises(SchemaError, match=r"plans\.json: not valid JSON .*remove the file and run gw_plan_and_pre"):
+        planning.read_plans(Workspace.find(folder), NAME)

@@ -163,6 +163,7 @@ def test_folds_are_taken_by_number_or_all() -> None:
     assert splits.fold(4) is splits.folds[4]
     assert splits.fold("3") is splits.folds[3]
     assert splits.fold("all") == Fold(train=tuple(case.name for case in cases), val=())
+    assert splits.fold("all", make_cases([[2]] * 6)).train == tuple(case.name for case in make_cases([[2]] * 6))
     for wrong in (9, -1, "x"):
         with pytest.raises(UsageError, match=f"fold {wrong}: no such fold; the dataset has folds 0 to 4"):
             splits.fold(wrong)
@@ -198,6 +199,17 @@ class TestFiles:
         splits = load_splits(path, cases)
         assert splits == Splits(grouping="patient", folds=(Fold(train=tuple(names[:4]), val=tuple(names[4:])),))
         assert "4 of 6 training cases are validated in no fold" in caplog.text
+
+    def test_cases_that_came_after_the_folds_are_said_to_be_in_none(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        cases = make_cases([[2]] * 5)
+        path = tmp_path / "splits.json"
+        write_json(path, make_splits(cases, wire(cases)))
+        load_splits(path, make_cases([[2]] * 6))
+        (record,) = caplog.records
+        assert "2 of 12 training cases are in no fold, so neither trained on (but by fold all)" in record.getMessage()
+        assert "--clean makes new folds" in record.getMessage()
 
     @pytest.mark.parametrize(("with_patients", "group"), [(True, "patient p1"), (False, "sequence p1_s0")])
     @pytest.mark.parametrize("bare", [True, False])

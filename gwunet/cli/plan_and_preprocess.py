@@ -27,11 +27,19 @@ def main(argv: list[str] | None = None) -> int:
         "-pl",
         dest="planner",
         metavar="PLANNER",
-        help="a planner in place of the configuration's own: its name, or module:Class for one of yours",
+        help="plan with this planner: its name, or module:Class for one of yours; its configuration alone is planned",
     )
     parser.add_argument("--target_device", default="auto", help="auto (this machine), cpu or cuda")
-    parser.add_argument("--memory_gb", type=float, metavar="GIB", help="of a training step; without it this machine's")
-    parser.add_argument("-np", dest="processes", type=int, metavar="N", help="processes; without it one for each core")
+    parser.add_argument(
+        "--memory_gb",
+        type=float,
+        metavar="GIB",
+        help="all that training may take, on a GPU half a GiB for CUDA among it; without it 90 %% of the GPU's, or "
+        "half of the machine's (or of a container's limit)",
+    )
+    parser.add_argument(
+        "-np", dest="processes", type=int, metavar="N", help="processes; without it one for each core, up to 8"
+    )
     parser.add_argument("--clean", action="store_true", help="make everything anew, folds and plans too")
     parser.add_argument("--no_preprocess", action="store_true", help="stop after planning")
     add_workspace_flag(parser)
@@ -41,13 +49,15 @@ def main(argv: list[str] | None = None) -> int:
 def _command(arguments: argparse.Namespace) -> int:
     from gwunet.device import available_cores
     from gwunet.errors import UsageError
-    from gwunet.planning import plan_dataset, target_machine
+    from gwunet.parallel import MAX_PROCESSES
+    from gwunet.planning import check_target, plan_dataset, target_machine
     from gwunet.workspace import Workspace
 
     workspace = Workspace.find(arguments.workspace)
     if arguments.processes is not None and arguments.processes < 1:
         raise UsageError(f"-np {arguments.processes}: must be at least 1")
-    processes = arguments.processes or available_cores()
+    check_target(arguments.target_device, arguments.memory_gb)  # the machine is looked at while frames are read
+    processes = arguments.processes or min(MAX_PROCESSES, available_cores())
     target = functools.partial(target_machine, arguments.target_device, arguments.memory_gb)
     for dataset in arguments.datasets:
         plans = plan_dataset(

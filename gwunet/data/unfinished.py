@@ -7,7 +7,7 @@ under ``.partial-`` names until ``finish`` renames them, so nothing half written
 import contextlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -15,6 +15,8 @@ from typing import Any, BinaryIO, Self
 from gwunet.errors import OutputError
 
 JOURNAL = "store.jsonl"
+FORMAT = 2
+"""Of a journal's lines; another one's are forgotten."""
 
 
 def discard_unfinished(folder: Path, files: Sequence[str]) -> None:
@@ -26,7 +28,8 @@ def discard_unfinished(folder: Path, files: Sequence[str]) -> None:
 class UnfinishedStore:
     """``with UnfinishedStore(folder, files, source) as unfinished: ...; unfinished.finish()``.
 
-    Left by an error, nothing stays; left by an interruption, what was appended.
+    Left before ``finish``, by an error or a kill, what was appended stays for the next one with the same source.
+    One at a time in a folder: see ``gwunet.data.lock``.
     """
 
     def __init__(self, folder: Path, files: Sequence[str], source: str) -> None:
@@ -38,7 +41,7 @@ class UnfinishedStore:
         """
         self._folder = folder
         self._names = tuple(files)
-        self._source = source
+        self._head = {"format": FORMAT, "source": source}
         self._open_files = contextlib.ExitStack()
         self.entries: list[Any] = []
         """What has been appended so far: parsed JSON, one for each frame."""
@@ -49,38 +52,37 @@ class UnfinishedStore:
             self._journal, *self._files = (
                 stack.enter_context(_partial(self._folder, name).open("a+b")) for name in (JOURNAL, *self._names)
             )
-            _lock(self._journal, self._folder)
             self._recover()
             self._open_files = stack.pop_all()
         return self
 
     def write(self, parts: Sequence[bytes]) -> list[tuple[int, int]]:
-        """Add a frame's part to each file; where it begins and ends there. It counts once ``confirm`` is called."""
-        spans = []
-        for file, part in zip(self._files, parts, strict=True):
-            start = file.tell()
-            file.write(part)
-            file.flush()
-            spans.append((start, file.tell()))
-        return spans
+        """Add a frame's part to each file; where it begins and ends there. It counts once ``confirm`` is called.
+
+        Raises:
+            OutputError: the disk is full, say.
+        """
+        with self._saying_where():
+            return [_append(file, part) for file, part in zip(self._files, parts, strict=True)]
 
     def confirm(self, entry: Any) -> None:
-        """Add ``entry`` (plain values) to the journal for the frame written last."""
-        self._note({"sizes": [file.tell() for file in self._files], "entry": entry})
+        """Add ``entry`` (plain values) to the journal for the frame written last; raises as ``write``."""
+        with self._saying_where():
+            self._note({"sizes": [file.tell() for file in self._files], "entry": entry})
         self.entries.append(entry)
 
     def finish(self) -> None:
-        """Give the files their names."""
+        """Give the files their names; the journal goes."""
         self._open_files.close()
         for name in self._names:
             _partial(self._folder, name).replace(self._folder / name)
+        discard_unfinished(self._folder, self._names)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._open_files.close()
-        if kind is None or issubclass(kind, Exception):
-            discard_unfinished(self._folder, self._names)
+        with contextlib.suppress(OSError):  # what a full disk did not take is not in the journal either
+            self._open_files.close()
 
     def _recover(self) -> None:
         """Keep what the journal vouches for and cut off the rest."""
@@ -88,7 +90,7 @@ class UnfinishedStore:
         self._journal.seek(0)
         lines = self._journal.readlines()
         whole, kept = 0, [0] * len(self._files)
-        if lines and _parse(lines[0]) == {"source": self._source}:
+        if lines and _parse(lines[0]) == self._head:
             whole = len(lines[0])
             for line in lines[1:]:
                 note = _parse(line)
@@ -101,11 +103,28 @@ class UnfinishedStore:
             file.truncate(size)
             file.seek(0, os.SEEK_END)
         if not whole:
-            self._note({"source": self._source})
+            self._note(self._head)
+
+    @contextlib.contextmanager
+    def _saying_where(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as problem:
+            raise OutputError(
+                f"{self._folder}: found that no more can be written there ({problem.strerror}); wanted room for the "
+                "preprocessed frames: free some, then run again, which goes on after those that are written"
+            ) from problem
 
     def _note(self, note: Any) -> None:
         self._journal.write(json.dumps(note).encode() + b"\n")
         self._journal.flush()
+
+
+def _append(file: BinaryIO, part: bytes) -> tuple[int, int]:
+    start = file.tell()
+    file.write(part)
+    file.flush()
+    return start, file.tell()
 
 
 def _partial(folder: Path, name: str) -> Path:
@@ -118,17 +137,3 @@ def _parse(line: bytes) -> Any:
         return json.loads(line) if line.endswith(b"\n") else None
     except ValueError:
         return None
-
-
-def _lock(journal: BinaryIO, folder: Path) -> None:
-    """Two commands that append to the same files would leave neither's frames."""
-    try:
-        import fcntl
-    except ImportError:  # not on Windows
-        return
-    try:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as problem:
-        raise OutputError(
-            f"{folder}: found another command preprocessing into it; wanted one at a time: wait until it is done"
-        ) from problem

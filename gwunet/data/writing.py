@@ -5,11 +5,13 @@ import functools
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.data.centreline import tubed_skeleton
+from gwunet.data.lock import locked
 from gwunet.data.packing import pack
 from gwunet.data.store import (
     FIELD_BIT,
@@ -96,6 +98,12 @@ class StoreWriter:
     """
 
     def __init__(self, folder: Path, dataset: Dataset, preprocessing: Preprocessing) -> None:
+        """
+        Args:
+            folder: where the store is to stand; nobody else may write there (``gwunet.data.lock``).
+            dataset: what to take the frames from.
+            preprocessing: how they are prepared.
+        """
         self._folder = folder
         self._dataset = dataset
         self._preprocessing = preprocessing
@@ -103,10 +111,6 @@ class StoreWriter:
         self._unfinished = UnfinishedStore(folder, FILES, self._source)
 
     def __enter__(self) -> "StoreWriter":
-        """
-        Raises:
-            OutputError: another command is writing there.
-        """
         self._unfinished.__enter__()
         (self._folder / "store.json").unlink(missing_ok=True)
         done = len(self._unfinished.entries)
@@ -119,11 +123,24 @@ class StoreWriter:
         """Cases still to be appended, in this order."""
         return self._dataset.training[len(self._unfinished.entries) :]
 
-    def append(self, prepared: PreparedFrame) -> None:
-        """Add the next of the missing cases."""
+    @property
+    def notes(self) -> tuple[Any, ...]:
+        """What was noted with each of the cases that are there, which are those before the missing ones."""
+        return tuple(there["note"] for there in self._unfinished.entries)
+
+    def append(self, prepared: PreparedFrame, note: Any = None) -> None:
+        """Add the next of the missing cases.
+
+        Args:
+            prepared: the frame.
+            note: plain values that the next command finds in ``notes`` if this one is killed.
+
+        Raises:
+            OutputError: the disk is full, say.
+        """
         frame, labels, locations = self._unfinished.write(prepared.parts)
         entry = dataclasses.replace(prepared.entry, frame=frame, labels=labels, locations=locations)
-        self._unfinished.confirm(to_json(entry))
+        self._unfinished.confirm({"entry": to_json(entry), "note": note})
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if kind is None:
@@ -131,7 +148,7 @@ class StoreWriter:
         self._unfinished.__exit__(kind, error, None)
 
     def _finish(self) -> None:
-        entries = tuple(from_json(Entry, entry, str(self._folder)) for entry in self._unfinished.entries)
+        entries = tuple(from_json(Entry, there["entry"], str(self._folder)) for there in self._unfinished.entries)
         self._unfinished.finish()
         index = Index(
             schema_version=SCHEMA_VERSION, preprocessing=self._preprocessing, entries=entries, source=self._source
@@ -150,8 +167,16 @@ def write_store(
 
     Raises:
         FrameError: a frame or mask cannot be read.
-        OutputError: another command is writing there.
+        OutputError: another command is writing there, or the disk is full.
     """
+    with locked(folder):
+        write_locked(folder, dataset, preprocessing, processes, progress)
+
+
+def write_locked(
+    folder: Path, dataset: Dataset, preprocessing: Preprocessing, processes: int, progress: Progress
+) -> None:
+    """``write_store`` for one who holds the folder's lock."""
     with StoreWriter(folder, dataset, preprocessing) as writer:
         cases = writer.missing
         for prepared in progress(_prepared(dataset, cases, preprocessing, processes), len(cases), "preprocess"):
@@ -166,4 +191,5 @@ def _prepared(
 
 
 def _prepare(dataset: Dataset, preprocessing: Preprocessing, case: Case) -> PreparedFrame:
-    return prepare_frame(case.name, crop_frame(dataset.read_frame(case), preprocessing), dataset.read_mask(case))
+    frame, mask = dataset.read_pair(case)
+    return prepare_frame(case.name, crop_frame(frame, preprocessing), mask)

@@ -75,7 +75,7 @@ def test_a_broken_dataset_is_refused_before_anything_is_written(
     message = capsys.readouterr().err
     for word in words:
         assert word in message
-    assert not (tmp_path / "preprocessed").exists()
+    assert [path.name for path in tmp_path.rglob("preprocessed/**/*") if path.is_file()] == [".lock"]
 
 
 def test_all_problems_are_named_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,6 +135,8 @@ def test_training_before_planning(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["-c", "nonsense"], 2, ["nonsense", "fganet"]),
         (["--target_device", "tpu"], 2, ["tpu"]),
         (["--memory_gb", "0"], 2, ["--memory_gb"]),
+        (["--memory_gb", "nan"], 2, ["--memory_gb"]),
+        (["-c", "unet", "-pl", "LinkNetPlanner"], 2, ["-c unet", "LinkNetPlanner", "linknet alone"]),
         (["-pl", "FGANetPlaner"], 2, ["did you mean 'FGANetPlanner'"]),
         (["-np", "0"], 2, ["-np 0"]),
     ],

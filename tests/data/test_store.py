@@ -3,6 +3,8 @@
 import dataclasses
 import logging
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from PIL import Image
 from gwunet.data.store import PreprocessedStore, discard_store, is_up_to_date
 from gwunet.data.writing import MAX_LOCATIONS, write_store
 from gwunet.dataset import CENTRELINE, IGNORE, Dataset
-from gwunet.errors import NotPreparedError, OutputError, SchemaError
+from gwunet.errors import FrameError, NotPreparedError, OutputError, SchemaError
 from gwunet.exposed_field import NO_BORDER, Border
 from gwunet.plans import Preprocessing
 
@@ -216,7 +218,7 @@ class TestInterruption:
 
     def test_a_second_command_at_the_same_time_is_refused(self, dataset: Dataset, tmp_path: Path) -> None:
         def progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-            with pytest.raises(OutputError, match="found another command preprocessing into it"):
+            with pytest.raises(OutputError, match="found another command preparing it"):
                 write_store(tmp_path / "store", dataset, plan(1))
             return items
 
@@ -295,12 +297,62 @@ def test_a_missing_store_case_or_key_is_named(store_folder: Path, tmp_path: Path
 
 
 def test_a_write_that_fails_leaves_no_store(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
-    """Not even the one that stood there before, since its frames may be gone."""
+    """Not even the one that stood there before, since its frames may be gone; what is sound of it counts once more."""
     dataset = make_raw_dataset({f"case{seed}": make_pair(seed, 1)[:2] for seed in range(3)}, labels=LABELS)
     folder = tmp_path / "store"
     write_store(folder, dataset, plan(1))
     (dataset.folder / "imagesTr" / "case2.png").write_bytes(b"no picture")
-    with pytest.raises(Exception, match="case2"):
-        write_store(folder, dataset, plan(1))
-    assert not (folder / "store.json").exists()
+    for _ in range(2):
+        with pytest.raises(FrameError, match="case2"):
+            write_store(folder, dataset, plan(1))
+        assert not (folder / "store.json").exists()
+    Image.fromarray(make_pair(7, 1)[0]).save(dataset.folder / "imagesTr" / "case2.png")
+    Image.fromarray(make_pair(7, 1)[1]).save(dataset.folder / "labelsTr" / "case2.png")
+    write_store(folder, dataset, plan(1))
+    assert is_up_to_date(folder, dataset, plan(1))
     assert not list(folder.glob(".partial-*"))
+
+
+def test_a_frame_of_another_size_than_its_mask_is_named(
+    make_raw_dataset: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    dataset = make_raw_dataset({"case": (make_pair(0, 1)[0], make_pair(1, 1)[1])}, labels=LABELS)
+    with pytest.raises(FrameError, match=r"labelsTr/case\.png: found 51x62 px; wanted the 50x63 px"):
+        write_store(tmp_path / "store", dataset, plan(1))
+
+
+def test_on_a_full_disk_the_frames_written_so_far_stay(
+    make_raw_dataset: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    """The limit on a file's size stands for the end of the disk; a process of its own, since it cannot be lifted."""
+    dataset = make_raw_dataset({f"case{seed}": make_pair(seed, 1)[:2] for seed in range(5)}, labels=LABELS)
+    write_store(tmp_path / "whole", dataset, plan(1))
+    limit = (tmp_path / "whole" / "frames.bin").stat().st_size * 2 // 3
+    code = f"""
+import resource, signal
+from pathlib import Path
+from gwunet.data.writing import write_store
+from gwunet.dataset import Dataset
+from gwunet.errors import OutputError
+from gwunet.exposed_field import Border
+from gwunet.plans import Preprocessing
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+preprocessing = Preprocessing(borders={{"uint8": Border(level=15.0, threshold=20.0, spread=2.0)}})
+try:
+    write_store(Path({str(tmp_path / "full")!r}), Dataset.open(Path({str(dataset.folder)!r})), preprocessing)
+except OutputError as problem:
+    print(problem)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "no more can be written there (File too large)" in done.stdout
+    assert "free some, then run again" in done.stdout
+    read: list[int] = []
+
+    def progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+        read.append(total)
+        return items
+
+    write_store(tmp_path / "full", dataset, plan(1), progress=progress)
+    assert 0 < read[0] < 5
+    assert contents(tmp_path / "full") == contents(tmp_path / "whole")

@@ -1,6 +1,6 @@
 """The counted memory of a training step: by hand, by its growth, and beside what a process really takes."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -99,6 +99,16 @@ def test_what_is_remembered_changes_no_count(spec: Spec, monkeypatch: pytest.Mon
     monkeypatch.setattr(counting, "_gives_new_tensors", lambda _: False)
     monkeypatch.setattr(counting, "FILLS", set())
     assert first == again == count()
+
+
+def test_cuda_itself_takes_memory_too() -> None:
+    """A card's memory does not go to tensors alone."""
+
+    def fixed(device: Literal["cpu", "cuda"]) -> float:
+        return count_step_memory(lambda: nn.Conv2d(1, 1, 1, bias=False), Mean(), (1.0,), (8, 8), device).fixed
+
+    assert 0.4 * GIB < fixed("cuda") < GIB
+    assert fixed("cpu") < 0.1 * GIB
 
 
 def test_the_largest_batch_is_what_the_rest_divides_into() -> None:

@@ -1,25 +1,28 @@
 """Plans follow their rules, fit the machine, and survive being written to a file."""
 
+import dataclasses
 import itertools
 import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from gwunet.errors import SchemaError, UsageError
+from gwunet.exposed_field import NO_BORDER, Border
 from gwunet.fingerprint import Fingerprint
 from gwunet.jsonio import from_json, read_json, to_json, write_json
 from gwunet.losses import LOSSES, build_loss
 from gwunet.networks import NETWORKS, build_network
 from gwunet.networks.fganet import FGANet
-from gwunet.planners import FGANetPlanner, LinkNetPlanner, Planner
-from gwunet.planners.base import skeleton_iterations
+from gwunet.planners import FGANetPlanner, LinkNetPlanner, Planner, counting
+from gwunet.planners.base import FORWARD_SHARE, skeleton_iterations
 from gwunet.planners.memory import GIB, StepMemory
 from gwunet.planning import PLANNERS, planners_for, target_machine
-from gwunet.plans import Configuration, Plans, Preprocessing, Spec, Target
+from gwunet.plans import Configuration, Decision, Plans, Preprocessing, Spec, Target
 from gwunet.training import TRAINERS
 
 NETWORK_CONFIGURATIONS = ("fganet", "linknet", "unet", "unetplusplus", "attention_unet", "cenet", "deeplabv3plus")
@@ -73,7 +76,8 @@ def test_a_plan_is_pure_and_whole(planner: type[Planner], target: Target, make_f
     assert PLANNERS.get(plan.planner) is planner
     assert plan.loss.name in LOSSES.names()
     decided = {decision.what for decision in plan.decisions}
-    assert {"patch size", "batch size", "network", "optimiser", "augmentation", "training time"} <= decided
+    usual = {"crop", "patch size", "batch size", "loss", "network", "optimiser", "augmentation", "training time"}
+    assert usual | {"tile size in prediction", "prediction"} <= decided
     assert all(len(decision.reason) >= 10 for decision in plan.decisions)
     assert all(decision.change for decision in plan.decisions)
 
@@ -211,7 +215,97 @@ def test_a_memory_that_holds_nothing_is_refused(planner: type[Planner], make_fin
         planner().plan(make_fingerprint((64, 50)), Target(device="cuda", memory_gb=0.001))
 
 
+# Prediction -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "memory_gb", "tile"),
+    [
+        ((512.0, 384.0), 12, (512, 384)),  # 12 GiB hold twelve patches of 128 x 128; the field is as large
+        ((600.0, 200.0), 12, (600, 200)),
+        ((512.0, 384.0), 11, (480, 352)),
+        ((1000.0, 1000.0), 12, (416, 416)),
+        ((1000.0, 1000.0), 2, (160, 160)),
+        ((2000.0, 500.0), 12, (864, 192)),
+        ((2000.0, 100.0), 12, (1728, 112)),  # no narrower than a patch
+    ],
+)
+def test_a_tile_is_as_large_as_the_memory_holds(
+    field: tuple[float, float],
+    memory_gb: float,
+    tile: tuple[int, int],
+    make_fingerprint: MakeFingerprint,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a step that takes 1 GiB for 128 x 128 pixels; by hand, in multiples of 32 and of the field's shape."""
+    set_memory_of_a_patch(monkeypatch, lambda patch: math.prod(patch) / 128**2)
+    plan = FGANetPlanner().plan(make_fingerprint(field), Target(device="cpu", memory_gb=memory_gb))
+    assert plan.batch_size == 2
+    assert plan.inference.tile_size == tile
+    whole = tile == field
+    (said,) = (decision for decision in plan.decisions if decision.what == "tile size in prediction")
+    assert ("one forward pass" in said.reason) == whole
+    assert said.change == ("larger frames" if whole else "--memory_gb")
+
+
+@ample_memory
+def test_prediction_is_told_in_a_line(make_fingerprint: MakeFingerprint) -> None:
+    plan = FGANetPlanner().plan(make_fingerprint(), CPU)
+    (said,) = (decision for decision in plan.decisions if decision.what == "prediction")
+    assert said.value == "four mirrored copies, tiles 0.5 of their size apart, wire from 0.5 on"
+    assert (plan.inference.mirror, plan.inference.step, plan.inference.threshold) == (True, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("planner", [FGANetPlanner, LinkNetPlanner])
+@pytest.mark.parametrize("target", [CPU, GPUS[-1]], ids=["cpu", "gpu"])
+def test_a_forward_pass_takes_no_more_of_a_step_than_is_reckoned(
+    planner: type[Planner], target: Target, make_fingerprint: MakeFingerprint
+) -> None:
+    fingerprint = make_fingerprint((128, 128))
+    spec = planner().network((128, 128), target)
+    with torch.no_grad(), torch.device("meta"), counting._LivingBytes() as living:
+        network = NETWORKS.get(spec.name)(**spec.arguments).eval()
+        network(torch.empty(2, 1, 128, 128))
+    weights = sum(4 * parameter.numel() for parameter in network.parameters())
+    forward = (living.peak - weights) / 2 * counting.SHARE_ABOVE_TENSORS[target.device]
+    step = planner()._step_memory(fingerprint, (128, 128), target)
+    assert 0.1 * step.per_patch < forward <= FORWARD_SHARE * step.per_patch
+
+
+# Crop -----------------------------------------------------------------------------------------------------------
+
+
+@ample_memory
+def test_the_crop_names_the_border(make_fingerprint: MakeFingerprint) -> None:
+    def crop(**changes: Any) -> Decision:
+        fingerprint = dataclasses.replace(make_fingerprint(), frames_with_border=7, **changes)
+        return FGANetPlanner().plan(fingerprint, CPU).decisions[0]
+
+    twelve, sixteen = (Border(level=level, threshold=level + 5, spread=2.0) for level in (240.0, 3855.0))
+    assert crop().value.endswith("; the border at 15")
+    assert crop().reason.startswith("7 of 10 frames have a border")
+    deep = dataclasses.replace(sixteen, depths={"12": twelve, "16": sixteen})
+    assert crop(borders={"uint8": NO_BORDER, "uint16": deep}).value.endswith("; the border at 240, 3855")
+    assert crop(borders={"uint8": NO_BORDER}).value.endswith("0 outside")
+
+
 # Losses ---------------------------------------------------------------------------------------------------------
+
+
+@ample_memory
+@pytest.mark.parametrize("target", [CPU, GPUS[-1]], ids=["cpu", "gpu"])
+def test_the_loss_of_fganet_is_told_as_it_is(target: Target, make_fingerprint: MakeFingerprint) -> None:
+    """What is off is not told as if it were on."""
+    said = {}
+    for name in ("fganet", "fganet_bsc"):
+        (planner,) = planners_for([name], None)
+        plan = planner.plan(make_fingerprint((64, 64)), target)
+        said[name] = {decision.what: decision.value for decision in plan.decisions}
+        assert said[name]["weights of outputs"] == "0.516, 0.258, 0.129, 0.065, 0.032"
+    assert said["fganet"]["loss"] == "BCE + Dice, clDice off"
+    assert "soft-skeleton iterations" not in said["fganet"]
+    assert said["fganet_bsc"]["loss"] == "BCE + 0.75 Dice + 0.25 clDice"
+    assert said["fganet_bsc"]["soft-skeleton iterations"] == "3"
 
 
 @ample_memory

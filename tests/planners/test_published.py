@@ -104,6 +104,9 @@ def test_linknet_as_published(make_fingerprint: MakeFingerprint) -> None:
     assert plan.trainer == "LinkNetPaper"
     assert "clipped" in decision(plan, "optimiser").reason
     assert "ImageNet" in decision(plan, "network").change  # what the plan leaves out, and how to put it back
+    assert not plan.inference.mirror
+    assert decision(plan, "prediction").value.startswith("no mirrored copies")
+    assert "--disable_tta" not in decision(plan, "prediction").change
 
 
 @both
@@ -144,7 +147,7 @@ def test_memory_changes_the_batch_alone_and_says_so(
 
 def test_four_gib_hold_one_of_them(make_fingerprint: MakeFingerprint) -> None:
     target = Target(device="cuda", memory_gb=4.0)
-    assert LinkNetPaperPlanner().plan(make_fingerprint(), target).batch_size == 4
+    assert LinkNetPaperPlanner().plan(make_fingerprint(), target).batch_size == 3  # CUDA itself takes the fourth's
     with pytest.raises(UsageError, match=r"4 GiB do not hold .* fganet_paper with one patch of 512 x 512, as publ"):
         FGANetPaperPlanner().plan(make_fingerprint(), target)
 
