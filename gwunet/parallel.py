@@ -15,7 +15,7 @@ from typing import Any
 
 from gwunet.errors import DatasetError
 
-FRAMES_PER_PROCESS = 50
+FRAMES_PER_PROCESS = 150
 """A process pays only with so many frames: it takes a second to start, and decoding and filters run in threads too."""
 MAX_PROCESSES = 8
 """Where no number is asked for. Each takes about 80 MB, and files come no faster to more."""
@@ -36,7 +36,7 @@ def workers(count: int, n_frames: int, where: str) -> Iterator[Run]:
     processes = min(count, n_frames // FRAMES_PER_PROCESS)
     if count <= 1:
         yield map
-    elif processes <= 1 or not _main_can_be_imported():
+    elif processes <= 1 or not can_start_processes():
         with _closing(ThreadPoolExecutor(count)) as threads:
             yield lambda function, jobs: _in_order(threads, count, function, jobs)
     else:
@@ -50,6 +50,13 @@ def workers(count: int, n_frames: int, where: str) -> Iterator[Run]:
                     'script, for lack of `if __name__ == "__main__":` before the call (processes import the script '
                     "again); run again with -np 1 (processes=1), or with that line"
                 ) from problem
+
+
+@contextlib.contextmanager
+def another_process() -> Iterator[Executor]:
+    """A process of its own for what would hold up this one's threads (importing torch holds Python's lock)."""
+    with _closing(ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_parent)) as pool:
+        yield pool
 
 
 @contextlib.contextmanager
@@ -71,7 +78,7 @@ def _in_order(pool: Executor, count: int, function: Callable[[Any], Any], jobs: 
         yield waiting.popleft().result()
 
 
-def _main_can_be_imported() -> bool:
+def can_start_processes() -> bool:
     """Whether new processes can import what runs here, as they will; a script read from a pipe has no file."""
     main = sys.modules["__main__"]
     path = getattr(main, "__file__", None)

@@ -4,8 +4,9 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import threading
+import pickle
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, TypeVar
 
@@ -18,7 +19,7 @@ from gwunet.errors import DatasetError, NotPreparedError, SchemaError, UsageErro
 from gwunet.fingerprint import MEASURING, Fingerprint, source_of
 from gwunet.integrity import IntegrityReport
 from gwunet.jsonio import read_json, write_json
-from gwunet.parallel import workers
+from gwunet.parallel import another_process, can_start_processes, workers
 from gwunet.plans import Configuration, Plans, Preprocessing, Target
 from gwunet.preparation import inspect_dataset, measure_dataset
 from gwunet.progress import Progress, no_progress
@@ -163,14 +164,14 @@ def plan_dataset(
         if clean:
             _forget(folder)
         earlier = _check_earlier(folder, raw)
-        with _warming_up(planners):
+        with _deciding(planners, target, processes) as decide:
             fingerprint = _survey(raw, folder, processes, preprocess, progress)
-        machine = target() if callable(target) else target
+            decided = decide(fingerprint)
         plans = Plans(
             schema_version=1,
             dataset=raw.name,
             preprocessing=Preprocessing(borders=fingerprint.borders),
-            configurations={made.name: made for made in (each.plan(fingerprint, machine) for each in planners)},
+            configurations={made.name: made for made in decided},
             source=fingerprint.source,
         )
         if earlier is not None:
@@ -226,21 +227,50 @@ def _as_workspace(workspace: Workspace | str | Path | None) -> Workspace:
     return workspace if isinstance(workspace, Workspace) else Workspace.find(workspace)
 
 
+Decide = Callable[[Fingerprint], list[Configuration]]
+
+
 @contextlib.contextmanager
-def _warming_up(planners: Sequence[DatasetPlanner]) -> Iterator[None]:
-    """Importing torch takes seconds, in which other cores can read frames."""
+def _deciding(
+    planners: Sequence[DatasetPlanner], target: Target | Callable[[], Target], processes: int
+) -> Iterator[Decide]:
+    """What makes the configurations: of several processes one of its own, which imports torch while frames are read."""
+    here = functools.partial(_decide, planners, target)
+    if processes <= 1 or not can_start_processes() or not _can_travel((planners, target)):
+        yield here
+        return
+    with another_process() as pool:
+        pool.submit(_warm_up, planners)
 
-    def warm_up() -> None:
-        with contextlib.suppress(Exception):  # what fails here fails in plan, where it is reported
-            for planner in planners[:1]:
-                getattr(planner, "warm_up", lambda: None)()  # a planner of one's own need not have it
+        def decide(fingerprint: Fingerprint) -> list[Configuration]:
+            try:
+                return pool.submit(_decide, planners, target, fingerprint).result()
+            except BrokenProcessPool:  # for lack of memory, say; it may do without the copy
+                return here(fingerprint)
 
-    thread = threading.Thread(target=warm_up)
-    thread.start()
+        yield decide
+
+
+def _decide(
+    planners: Sequence[DatasetPlanner], target: Target | Callable[[], Target], fingerprint: Fingerprint
+) -> list[Configuration]:
+    machine = target() if callable(target) else target
+    return [planner.plan(fingerprint, machine) for planner in planners]
+
+
+def _warm_up(planners: Sequence[DatasetPlanner]) -> None:
+    with contextlib.suppress(Exception):  # what fails here fails in plan, where it is reported
+        for planner in planners[:1]:
+            getattr(planner, "warm_up", lambda: None)()  # a planner of one's own need not have it
+
+
+def _can_travel(what: object) -> bool:
+    """Whether another process can be given it; a class made in a function, say, cannot."""
     try:
-        yield
-    finally:
-        thread.join()
+        pickle.dumps(what)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
 
 
 def _forget(folder: Path) -> None:

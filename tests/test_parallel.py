@@ -64,7 +64,8 @@ def test_a_script_without_a_main_guard_is_told_of_it(tmp_path: Path) -> None:
         "with parallel.workers(2, 4, 'here') as run:\n    print(list(run(abs, range(-4, 0))))\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
-    assert 'for lack of `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+    # Not always in the last line: Python's own tracker of shared resources may complain after it.
+    assert any('for lack of `if __name__ == "__main__":`' in line for line in done.stderr.splitlines()[-4:])
     piped = subprocess.run([sys.executable, "-"], input=script.read_text(), capture_output=True, text=True, check=True)
     assert piped.stdout.strip() == "[4, 3, 2, 1]"
 

@@ -1,8 +1,11 @@
 """Nothing is done again that is up to date; everything is that is not."""
 
+import contextlib
 import json
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from PIL import Image
 
 from gwunet import planning, preparation
-from gwunet.errors import DatasetError, OutputError, SchemaError
+from gwunet.errors import DatasetError, OutputError, SchemaError, UsageError
 from gwunet.planning import plan_dataset, preprocess_dataset
 from gwunet.plans import Configuration, Target
 from gwunet.workspace import Workspace
@@ -326,3 +329,30 @@ def test_damaged_plans_say_what_to_do(folder: Path, prepare: Callable[..., list[
     (folder / "preprocessed" / NAME / "plans.json").write_text("{")
     with pytest.raises(SchemaError, match=r"plans\.json: not valid JSON .*remove the file and run gw_plan_and_pre"):
         planning.read_plans(Workspace.find(folder), NAME)
+
+
+def test_another_process_decides_the_same(folder: Path) -> None:
+    target = Target(device="cpu", memory_gb=4.0)
+    alone = plan_dataset(1, workspace=folder, planner="LinkNetPlanner", target=target)
+    assert plan_dataset(1, workspace=folder, planner="LinkNetPlanner", target=target, processes=2) == alone
+
+
+def test_what_cannot_be_sent_to_another_process_is_decided_here(folder: Path) -> None:
+    def small() -> Target:
+        return Target(device="cpu", memory_gb=0.02)
+
+    with pytest.raises(UsageError, match=r"0\.02 GiB do not hold a training step"):
+        plan_dataset(1, workspace=folder, planner="LinkNetPlanner", target=small, processes=2)
+
+
+def test_a_process_that_dies_does_not_hinder_a_plan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dead:
+        def submit(self, *_: Any) -> Any:
+            future: Future[Any] = Future()
+            future.set_exception(BrokenProcessPool("gone"))
+            return future
+
+    monkeypatch.setattr(planning, "another_process", lambda: contextlib.nullcontext(Dead()))
+    target = Target(device="cpu", memory_gb=4.0)
+    plans = plan_dataset(1, workspace=folder, planner="LinkNetPlanner", target=target, processes=2)
+    assert set(plans.configurations) == {"linknet"}
