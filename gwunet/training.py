@@ -12,7 +12,7 @@ from gwunet.device import resolve_device
 from gwunet.errors import NotPreparedError, UsageError
 from gwunet.jsonio import write_json
 from gwunet.planning import read_plans
-from gwunet.plans import Configuration, Preprocessing
+from gwunet.plans import Configuration, Plans, Preprocessing
 from gwunet.registry import Registry, class_name
 from gwunet.splits import Fold, Splits, load_splits
 from gwunet.workspace import Workspace
@@ -159,13 +159,7 @@ def train(
     prepared = workspace.preprocessed_dataset(name)
     splits = _read_splits(prepared / "splits.json", raw, allow_leaking_splits)
     chosen = splits.fold(fold, raw.training)
-    store = PreprocessedStore(prepared)
-    if store.preprocessing != plans.preprocessing:
-        raise NotPreparedError(
-            f"{prepared}: the frames were preprocessed for an earlier plan; run gw_plan_and_preprocess -d {name} again"
-        )
-    for case in (*chosen.train, *chosen.val):
-        store.entry(case)
+    store = _open_store(prepared, plans, chosen)
     options = options or TrainConfig()
     base = results_folder(workspace, name, configuration, trainer)
     folder = base / f"fold_{fold}"
@@ -194,6 +188,19 @@ def train(
         from gwunet.validation import validate_fold
 
         return validate_fold(folder, raw, chosen.val, device=options.device, world=world, show_progress=show_progress)
+
+
+def _open_store(prepared: Path, plans: Plans, fold: Fold) -> PreprocessedStore:
+    """The preprocessed frames, made for these plans and with all of a fold's cases."""
+    store = PreprocessedStore(prepared)
+    if store.preprocessing != plans.preprocessing:
+        raise NotPreparedError(
+            f"{prepared}: the frames were preprocessed for an earlier plan; run gw_plan_and_preprocess -d "
+            f"{plans.dataset} again"
+        )
+    for case in (*fold.train, *fold.val):
+        store.entry(case)
+    return store
 
 
 def _read_splits(path: Path, raw: Dataset, allow_leaking: bool) -> Splits:

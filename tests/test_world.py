@@ -52,7 +52,7 @@ def seen(folder: Path, make_configuration: Callable[..., Configuration]) -> list
         for process in processes:
             _, stderr = process.communicate(timeout=60)
             assert process.returncode == 0, stderr
-    return [torch.load(folder / f"seen_{rank}.pt") for rank in range(2)]
+    return [torch.load(folder / f"seen_{rank}.pt", weights_only=True) for rank in range(2)]
 
 
 def test_what_processes_tell_each_other(seen: list[dict[str, Any]]) -> None:
