@@ -1,6 +1,7 @@
 """From a fingerprint and a target machine to one configuration: pure, and every decision with its reason."""
 
 import abc
+import importlib
 import math
 from typing import ClassVar
 
@@ -81,10 +82,8 @@ class Planner(abc.ABC):
 
     @staticmethod
     def warm_up() -> None:
-        """Import what ``plan`` takes seconds to import; called in a thread while frames are read."""
-        from gwunet.planners.counting import warm_up
-
-        warm_up()
+        """Import what ``plan`` takes seconds to import, torch; called while frames are read."""
+        importlib.import_module("gwunet.planners.counting")
 
     @abc.abstractmethod
     def stride(self, target: Target) -> int:

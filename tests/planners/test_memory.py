@@ -80,27 +80,6 @@ def test_it_grows_with_the_area_and_evenly_with_the_batch(spec: Spec, monkeypatc
     assert count(256).bytes_of(8) == pytest.approx(large.bytes_of(8), rel=0.05)
 
 
-@pytest.mark.parametrize("spec", [UNET, LINKNET, FGANET], ids=lambda spec: spec.name)
-def test_what_is_remembered_changes_no_count(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against every operation left to torch."""
-
-    def count() -> StepMemory:
-        return count_step_memory(
-            lambda: NETWORKS.get(spec.name)(**spec.arguments),
-            LOSSES.get("HybridLoss")(cldice_weight=0.25, skeleton_iterations=3),
-            [1.0] * (6 if spec is FGANET else 1),
-            (96, 64),
-            "cuda",
-        )
-
-    monkeypatch.setattr(counting, "_known", {})
-    first, again = count(), count()
-    assert counting._known
-    monkeypatch.setattr(counting, "_gives_new_tensors", lambda _: False)
-    monkeypatch.setattr(counting, "FILLS", set())
-    assert first == again == count()
-
-
 def test_cuda_itself_takes_memory_too() -> None:
     """A card's memory does not go to tensors alone."""
 

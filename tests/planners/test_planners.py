@@ -47,7 +47,6 @@ every_following_planner = pytest.mark.parametrize(
 )
 """Those that follow data and machine."""
 NETWORK_PLANNERS = [type(planner) for planner in planners_for(None, None)]
-every_network_planner = pytest.mark.parametrize("planner", NETWORK_PLANNERS)  # where counting takes a second
 every_target = pytest.mark.parametrize(
     "target", [CPU, *GPUS], ids=lambda target: f"{target.device}{target.memory_gb:g}"
 )
@@ -209,7 +208,7 @@ def test_a_planned_step_fits_the_gpu(planner: type[Planner], target: Target, mak
     assert target.memory_gb < 24 or plan.patch_size == (512, 512)
 
 
-@every_network_planner
+@every_planner
 def test_a_memory_that_holds_nothing_is_refused(planner: type[Planner], make_fingerprint: MakeFingerprint) -> None:
     with pytest.raises(UsageError, match=r"0\.001 GiB do not hold a training step of .*--memory_gb"):
         planner().plan(make_fingerprint((64, 50)), Target(device="cuda", memory_gb=0.001))
@@ -375,7 +374,7 @@ def test_the_compared_networks_learn_alike(target: Target, make_fingerprint: Mak
     assert [plan.network.name for plan in plans] == [plan.trainer.removesuffix("Trainer") for plan in plans]
 
 
-@every_network_planner
+@pytest.mark.parametrize("planner", NETWORK_PLANNERS)
 def test_a_gpus_network_is_the_papers(planner: type[Planner]) -> None:
     """The arguments of its plan cost what the network costs by default; a CPU's much less."""
     on_gpu, on_cpu = planner().network((512, 512), GPUS[-1]), planner().network((512, 512), CPU)
