@@ -10,12 +10,11 @@ A kind that is scored in OUT already is not done again.
 import argparse
 import dataclasses
 import json
-import subprocess
-import sysconfig
 import time
 from pathlib import Path
 from typing import Any
 
+from gwunet.benchmark.installed import run_installed
 from gwunet.device import available_cores
 from gwunet.errors import UsageError
 from gwunet.jsonio import read_json
@@ -101,13 +100,13 @@ def score(folder: Path, kind: Kind, settings: dict[str, Any]) -> dict[str, Any]:
     masks, summary = folder / "masks", folder / "summary.json"
     cores = ("-np", str(available_cores()))
     start = time.perf_counter()
-    run("gw_synthesize", number, *kind.flags, *settings["synthesize"], "--overwrite", *cores, *here)
-    run("gw_plan_and_preprocess", "-d", number, "-c", CONFIGURATION, "--clean", *target, *here)
+    run_installed("gw_synthesize", number, *kind.flags, *settings["synthesize"], "--overwrite", *cores, *here)
+    run_installed("gw_plan_and_preprocess", "-d", number, "-c", CONFIGURATION, "--clean", *target, *here)
     training = ("--minutes", str(settings["minutes"]), "--device", device, "--overwrite")
-    run("gw_train", number, "0", "-c", CONFIGURATION, *training, *here)
+    run_installed("gw_train", number, "0", "-c", CONFIGURATION, *training, *here)
     where = ("-i", str(raw / "imagesTs"), "-o", str(masks))
-    run("gw_predict", *where, "-d", number, "-c", CONFIGURATION, "--device", device, *here)
-    run("gw_evaluate", "-r", str(raw / "labelsTs"), "-p", str(masks), "-o", str(summary))
+    run_installed("gw_predict", *where, "-d", number, "-c", CONFIGURATION, "--device", device, *here)
+    run_installed("gw_evaluate", "-r", str(raw / "labelsTs"), "-p", str(masks), "-o", str(summary))
     plan = read_json(Plans, folder / "preprocessed" / name / "plans.json").configuration(CONFIGURATION)
     evaluated = json.loads(summary.read_text())
     made = {
@@ -121,18 +120,6 @@ def score(folder: Path, kind: Kind, settings: dict[str, Any]) -> dict[str, Any]:
     }
     path.write_text(json.dumps(made, indent=1))
     return made
-
-
-def run(command: str, *flags: str) -> None:
-    """An installed command of this environment.
-
-    Raises:
-        SystemExit: it failed; the message has the end of what it said.
-    """
-    line = [str(Path(sysconfig.get_path("scripts")) / command), *flags]
-    done = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(line)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
 
 
 def table(names: list[str], scores: list[dict[str, Any]]) -> str:

@@ -37,7 +37,11 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, whole or not at all."""
+    """Write a checkpoint, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written; what stood there before stands there still.
+    """
     import torch
 
     content = {
@@ -52,7 +56,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "training": checkpoint.training,
     }
     with replacing(path) as partial:
-        torch.save(content, partial)
+        try:
+            torch.save(content, partial)
+        except RuntimeError as problem:  # what torch makes of a full disk
+            raise OSError(str(problem)) from problem
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

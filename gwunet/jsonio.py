@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gwunet.errors import SchemaError
+from gwunet.errors import OutputError, SchemaError
 
 T = TypeVar("T")
 
@@ -160,18 +160,27 @@ def replacing(path: Path) -> Iterator[Path]:
     """A path beside ``path`` to write to; renamed onto it when the block ends well, removed when it does not.
 
     The name keeps the ending of ``path``, for writers that choose their format by it.
+
+    Raises:
+        OutputError: the file cannot be written; what stood there before stands there still.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    partial = Path(name)
+    partial = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        partial = Path(name)
         yield partial
         # mkstemp makes files only their owner can read; results are as readable as the folder's other files.
         partial.chmod(0o666 & ~_umask())
         partial.replace(path)
+    except OSError as problem:
+        raise OutputError(
+            f"{path}: cannot be written ({problem}): check free space and permissions, or choose another place"
+        ) from problem
     finally:
-        partial.unlink(missing_ok=True)
+        if partial is not None:
+            partial.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -1,9 +1,11 @@
 """What all tests share: one torch thread, the marks ``slow`` and ``gpu``, and miniature inputs."""
 
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _spread(median: float) -> Spread:
     return Spread(median=median, p05=median, p95=median, minimum=median, maximum=median)
+
+
+@pytest.fixture
+def full_disk() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Inside it this process can write no file beyond 500 bytes, as on a full disk."""
+
+    @contextlib.contextmanager
+    def full() -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return full
 
 
 @pytest.fixture

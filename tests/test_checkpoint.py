@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from gwunet.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
-from gwunet.errors import ModelError
+from gwunet.errors import ModelError, OutputError
 from gwunet.exposed_field import Border
 from gwunet.networks import build_network
 from gwunet.plans import Configuration, Preprocessing, Spec
@@ -173,3 +173,14 @@ def test_values_of_another_type_are_refused(checkpoint: Checkpoint, tmp_path: Pa
 
     with pytest.raises(ModelError, match=r"c\.pt"):
         load_all()
+
+
+def test_a_full_disk_is_named_and_the_last_checkpoint_stands(
+    checkpoint: Checkpoint, tmp_path: Path, full_disk: Callable[[], contextlib.AbstractContextManager[None]]
+) -> None:
+    path = tmp_path / "checkpoint_latest.pt"
+    save_checkpoint(path, checkpoint)
+    with full_disk(), pytest.raises(OutputError, match=r"checkpoint_latest\.pt: cannot be written .* free space"):
+        save_checkpoint(path, dataclasses.replace(checkpoint, epoch=4))
+    assert load_checkpoint(path).epoch == 3
+    assert list(tmp_path.iterdir()) == [path]

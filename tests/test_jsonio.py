@@ -1,9 +1,11 @@
 """Strict reading with the path of what is wrong, and files that are whole or not there."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gwunet.errors import SchemaError
+from gwunet.errors import OutputError, SchemaError
 from gwunet.jsonio import from_json, parse_json, read_json, replacing, to_json, write_json
+
+FullDisk = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,3 +164,12 @@ def test_a_replaced_file_is_as_readable_as_others(tmp_path: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "mask.png").stat().st_mode) == 0o640
     assert [file.name for file in tmp_path.iterdir()] == ["mask.png"]
+
+
+def test_a_full_disk_is_named_and_what_stood_there_stands(tmp_path: Path, full_disk: FullDisk) -> None:
+    path = tmp_path / "plans.json"
+    write_json(path, {"kept": True})
+    with full_disk(), pytest.raises(OutputError, match=r"plans\.json: cannot be written .* free space"):
+        write_json(path, ["x" * 100] * 100)
+    assert json.loads(path.read_text()) == {"kept": True}
+    assert list(tmp_path.iterdir()) == [path]

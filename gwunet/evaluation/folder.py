@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gwunet.dataset import Dataset
-from gwunet.errors import DatasetError, FrameError, OutputError, SchemaError
+from gwunet.errors import DatasetError, FrameError, SchemaError
 from gwunet.evaluation.geometry import Point
 from gwunet.evaluation.metrics import METRICS, FrameScore, Mask, score_frame
 from gwunet.evaluation.summary import Group, Summary, summarise
@@ -151,11 +151,8 @@ def write_summary(path: Path, summary: Summary) -> None:
     Raises:
         OutputError: a file cannot be written.
     """
-    try:
-        write_json(path, summary)
-        _write_csv(path.with_suffix(".csv"), summary.frames)
-    except OSError as problem:
-        raise OutputError(f"{path}: cannot write the summary ({problem}); choose another place") from problem
+    write_json(path, summary)
+    _write_csv(path.with_suffix(".csv"), summary.frames)
 
 
 def _write_csv(path: Path, frames: Sequence[Mapping[str, Any]]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from gwunet.errors import DatasetError, FrameError, OutputError
+from gwunet.errors import DatasetError, FrameError
 from gwunet.jsonio import replacing
 
 FRAME_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".npy")
@@ -136,12 +136,9 @@ def write_frame(path: Path, frame: NDArray[Any]) -> None:
 
 
 def _write_png(path: Path, pixels: NDArray[Any]) -> None:
-    try:
-        with replacing(path) as partial:
-            # Level 1 takes a quarter of the default's time for files a fifth larger.
-            Image.fromarray(np.ascontiguousarray(pixels)).save(partial, format="PNG", compress_level=1)
-    except OSError as problem:
-        raise OutputError(f"{path}: cannot be written ({problem}): check free space and permissions") from problem
+    with replacing(path) as partial:
+        # Level 1 takes a quarter of the default's time for files a fifth larger.
+        Image.fromarray(np.ascontiguousarray(pixels)).save(partial, format="PNG", compress_level=1)
 
 
 def _decode(path: Path, palette_indices: bool = False) -> NDArray[Any]:

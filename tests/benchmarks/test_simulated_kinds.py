@@ -60,7 +60,7 @@ def test_a_score_is_read_again_only_with_the_same_settings(
     def refuse(*line: str) -> None:
         raise AssertionError(f"ran {line}")
 
-    monkeypatch.setattr(script, "run", refuse)
+    monkeypatch.setattr(script, "run_installed", refuse)
     script.main(["-o", str(tmp_path), "--kinds", "fine", "--minutes", "2", "--device", "cpu"])
     assert "| 120 | 384x512 | 119 | 0.912 | 0.900 | 0.925 | 301 s |" in capsys.readouterr().out
     with pytest.raises(UsageError, match=r"score\.json: made with .*choose another -o"):

@@ -141,5 +141,5 @@ def test_bad_frames_are_refused_by_name(folders):
 
 def test_unwritable_output_is_an_output_error(folders, tmp_path):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(OutputError, match="cannot write the summary"):
+    with pytest.raises(OutputError, match="cannot be written"):
         evaluate_folder(*folders, tmp_path / "file" / "summary.json")

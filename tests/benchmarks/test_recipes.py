@@ -1,0 +1,58 @@
+"""A row is trained once, with the flags of its recipe, and the table has what was scored."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from gwunet.errors import UsageError
+from gwunet.trainers import FGANetPaper, LinkNetPaper
+from gwunet.training import TRAINERS
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "recipes.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("recipes", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_recipe_names_what_there_is(script: ModuleType) -> None:
+    trainers = {recipe.trainer for recipe in script.RECIPES.values() if recipe.trainer}
+    assert {TRAINERS.get(name) for name in trainers} == {FGANetPaper, LinkNetPaper}
+
+
+def test_a_row_is_trained_once_and_stands_in_the_table(
+    script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "raw" / "Dataset001_Made").mkdir(parents=True)
+    fold = tmp_path / "results" / "Dataset001_Made" / "fganet__FGANetPaper" / "fold_0"
+    lines: list[tuple[str, ...]] = []
+
+    def pretend(*line: str) -> None:
+        lines.append(line)
+        if line[0] == "gw_train":
+            (fold / "validation").mkdir(parents=True)
+            epochs = [{"train_loss": 1.0, "val_loss": loss, "iteration": step} for loss, step in ((1.5, 7), (1.25, 14))]
+            (fold / "log.jsonl").write_text("\n".join(map(json.dumps, [{"resolved": {}}, *epochs])))
+            pooled = {"dice": 0.12345, "precision": 0.5, "recall": None, "cldice": 0.25}
+            (fold / "validation" / "summary.json").write_text(json.dumps({"n_frames": 3, "pooled": pooled}))
+
+    monkeypatch.setattr(script, "run_installed", pretend)
+    flags = ["-o", str(tmp_path / "rows"), "-d", "1", "--workspace", str(tmp_path), "--rows", "fganet_recipe_fast"]
+    for _ in range(2):
+        script.main([*flags, "--minutes", "2"])
+        assert "| 14 | 1.5 to 1.25 | 0.123 | 0.500 | - | 0.250 |" in capsys.readouterr().out
+    assert [line[0] for line in lines] == ["gw_plan_and_preprocess", "gw_train"]
+    assert lines[1][5:11] == ("-tr", "FGANetPaper", "--lr", "0.1", "--minutes", "2.0")
+    with pytest.raises(UsageError, match="choose another -o"):
+        script.main([*flags, "--minutes", "3"])
