@@ -43,6 +43,16 @@ def resolve_device(name: str, local_rank: int | None = None) -> "torch.device":
     return device
 
 
+def computes_bf16(device: "torch.device") -> bool:
+    """Whether bfloat16 is in the device's own arithmetic: Ampere and later, or a CPU with AVX-512 BF16 or AMX."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 def available_memory_gb(device_type: str) -> float:
     """Memory a training step may take here, in GiB: 90 % of the first GPU's, or half of what this process may use."""
     import torch

@@ -36,7 +36,7 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """``auto``: bf16 (or else fp16) on CUDA, fp32 on a CPU."""
+    """``auto``: bf16 where the device computes in it, else fp16 on a GPU and fp32 on a CPU."""
     compile: bool = False
     accumulate: int = 1
     """Parts into which a batch is cut, one after another in memory; batch norm sees each by itself."""

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import torch
 
+from gwunet.device import computes_bf16
+
 
 class Precision:
     """float32, or bf16 or fp16 where torch's autocast finds them safe; the loss is always float32."""
@@ -37,9 +39,9 @@ class Precision:
 def _chosen(name: str, device: torch.device) -> torch.dtype | None:
     if name != "auto":
         return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
-    if device.type != "cuda":
-        return None
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if computes_bf16(device):
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" else None
 
 
 @contextlib.contextmanager

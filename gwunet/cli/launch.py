@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -20,9 +21,16 @@ GRACE_S = 30.0
 """For the other processes once one has failed; they may wait for it for ever."""
 TAIL = 2000
 """Characters shown of what a failed process said."""
-COMMAND = (
-    "import sys; sys.argv[0] = 'gw_train'; from gwunet.cli.train import main; raise SystemExit(main(sys.argv[1:]))"
-)
+COMMAND = """
+import sys
+from gwunet.cli.launch import stop_with_launcher
+from gwunet.cli.train import main
+stop_with_launcher()
+sys.argv[0] = "gw_train"
+raise SystemExit(main(sys.argv[1:]))
+"""
+LAUNCHER = "GWUNET_LAUNCHER"
+"""Variable with the number of a pipe's reading end, whose other end is the launcher's alone."""
 
 
 def launch(count: int, device: str) -> int:
@@ -44,6 +52,10 @@ def launch(count: int, device: str) -> int:
     # Several processes with a thread for each core would get in each other's way.
     shared["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // count)))
     with contextlib.ExitStack() as stack:
+        reading, writing = os.pipe()
+        stack.callback(os.close, reading)
+        stack.callback(os.close, writing)
+        shared[LAUNCHER] = str(reading)
         said = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(1, count)]
         processes = []
         for rank in range(count):
@@ -51,13 +63,28 @@ def launch(count: int, device: str) -> int:
             output = None if rank == 0 else said[rank - 1]
             command = [sys.executable, "-c", COMMAND, *arguments]
             environment = {**os.environ, **shared, **place}
-            processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
+            processes.append(
+                subprocess.Popen(command, env=environment, stdout=output, stderr=output, pass_fds=[reading])
+            )
         with _passing_signals_on(processes):
             ended = _wait(processes)
         # Those that were ended here only waited for the others.
         statuses = [0 if process in ended else process.returncode for process in processes]
         _report(statuses, ["", *map(_tail, said)])
         return statuses[0] if statuses[0] >= 0 else SIGNALLED - statuses[0]
+
+
+def stop_with_launcher() -> None:
+    """Run in a launched process: a launcher that is killed cannot pass anything on, so each watches for its end.
+
+    The process ends as by SIGTERM, with what it did saved.
+    """
+
+    def wait(pipe: int) -> None:
+        os.read(pipe, 1)  # nothing is ever written: it returns as the other end is closed
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, args=(int(os.environ[LAUNCHER]),), daemon=True).start()
 
 
 def _report(statuses: list[int], said: list[str]) -> None:
@@ -91,6 +118,11 @@ def _check(count: int, device: str) -> None:
         raise UsageError(f"--num_gpus {count}: must be at least 1")
     if device == "cpu":
         return
+    if device.startswith("cuda:"):
+        raise UsageError(
+            f"--num_gpus {count} --device {device}: one device is named for {count} processes; leave --device out, and "
+            "choose devices by CUDA_VISIBLE_DEVICES"
+        )
     import torch
 
     present = torch.cuda.device_count()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,7 @@ def test_several_folds_one_after_another_then_their_validation_alone(
         (["--patience", "0"], "must be at least 1"),
         (["--num_gpus", "0"], "must be at least 1"),
         (["--minutes", "1", "--epochs", "2"], "give one of them"),
+        (["--num_gpus", "2", "--device", "cuda:1"], "CUDA_VISIBLE_DEVICES"),
     ],
 )
 def test_wrong_use_is_said_in_one_line(
@@ -190,6 +192,36 @@ def test_a_second_process_that_fails_ends_the_command_with_its_reason(workspace:
     assert "gw_train: frame 17 cannot be read" in stderr
     assert time.monotonic() - began < launching.GRACE_S
     assert not (fold_of(workspace, 0, "Failing") / "checkpoint_final.pt").exists()
+
+
+def test_processes_end_with_a_launcher_that_is_killed(tmp_path: Path) -> None:
+    """Each as by SIGTERM, which gw_train takes to save what it did."""
+    waiting = (
+        "import os, pathlib, signal, time\n"
+        "from gwunet.cli.launch import stop_with_launcher\n"
+        f"note = pathlib.Path({str(tmp_path)!r}, os.environ['RANK'])\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (note.write_text('saved'), os._exit(0)))\n"
+        "stop_with_launcher()\n"
+        "note.write_text('began')\n"
+        "time.sleep(60)\n"
+    )
+    script = f"from gwunet.cli import launch\nlaunch.COMMAND = {waiting!r}\nlaunch.launch(2, 'cpu')\n"
+    launcher = subprocess.Popen([sys.executable, "-c", script])
+
+    def notes() -> list[str]:
+        return [path.read_text() for path in sorted(tmp_path.iterdir())]
+
+    await_(lambda: notes() == ["began", "began"])
+    launcher.kill()
+    launcher.wait()
+    await_(lambda: notes() == ["saved", "saved"])
+
+
+def await_(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.slow
