@@ -1,7 +1,9 @@
-"""Prediction: sliding window, ``Predictor`` for arrays, folders of frames, overlays."""
+"""Prediction: sliding window, ``Predictor`` for arrays and streams, folders of frames, overlays."""
 
 from gwunet.inference.folder import FolderResult, predict_folder
 from gwunet.inference.overlay import draw_overlay
-from gwunet.inference.predictor import Prediction, Predictor
+from gwunet.inference.prediction import Prediction
+from gwunet.inference.predictor import Predictor
+from gwunet.inference.streaming import Streamed
 
-__all__ = ["FolderResult", "Prediction", "Predictor", "draw_overlay", "predict_folder"]
+__all__ = ["FolderResult", "Prediction", "Predictor", "Streamed", "draw_overlay", "predict_folder"]

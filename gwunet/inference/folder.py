@@ -15,7 +15,8 @@ import numpy as np
 from gwunet.errors import DatasetError, FrameError, UsageError
 from gwunet.exposed_field import Frame
 from gwunet.inference.overlay import draw_overlay
-from gwunet.inference.predictor import Prediction, Predictor
+from gwunet.inference.prediction import Prediction
+from gwunet.inference.predictor import Predictor
 from gwunet.io.frames import FRAME_ENDINGS, list_frames, read_frame, write_frame, write_mask
 from gwunet.jsonio import replacing, write_json
 from gwunet.progress import Progress, no_progress

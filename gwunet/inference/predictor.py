@@ -1,9 +1,10 @@
 """``Predictor``: frames in, masks out. Knows arrays; files are the business of ``gwunet.inference.folder``."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -14,22 +15,24 @@ from gwunet.checkpoint import BEST, FINAL, Checkpoint, load_checkpoint, load_wei
 from gwunet.device import resolve_device
 from gwunet.errors import FrameError, ModelError, UsageError
 from gwunet.exposed_field import Frame
-from gwunet.inference.sliding_window import predict_probability
+from gwunet.inference.ahead import ahead
+from gwunet.inference.prediction import Prediction
+from gwunet.inference.sliding_window import predict_probability, views_of
+from gwunet.inference.streaming import Streamed, answer
 from gwunet.networks import build_network
 from gwunet.networks.folding import fold_batch_norms
-from gwunet.plans import Inference
-from gwunet.preprocessing import crop_frame, normalise, put_back
+from gwunet.plans import Configuration, Inference, Preprocessing
+from gwunet.preprocessing import CroppedFrame, crop_frame, normalise, put_back
 from gwunet.workspace import Workspace
 
+logger = logging.getLogger(__name__)
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Prediction:
-    """What is found in one frame."""
+READ_AHEAD = 4
+"""Frames read and cropped while others are predicted."""
 
-    mask: NDArray[np.uint8]
-    """``(H, W)``: 0 or 1, in the frame's own size."""
-    probability: NDArray[np.float32]
-    """``(H, W)`` in [0, 1]; 0 outside the exposed field."""
+Network = Callable[[Tensor], Tensor]
+"""From tiles ``(B, 1, h, w)`` float32 to logits ``(B, 1, h, w)``."""
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 class Predictor:
@@ -47,6 +50,8 @@ class Predictor:
         step: float | None = None,
         threshold: float | None = None,
         batch_size: int | None = None,
+        precision: PrecisionName = "auto",
+        compile: bool = False,
     ) -> None:
         """Build the networks of ``checkpoints``.
 
@@ -57,6 +62,8 @@ class Predictor:
             step: distance of tiles as a share of their size. None as planned.
             threshold: probability from which a pixel is wire. None as planned.
             batch_size: tiles in one forward pass. None as planned for training.
+            precision: numbers that networks compute in; ``auto`` is fp16 on a GPU, fp32 on a CPU.
+            compile: ``torch.compile`` the networks, on a GPU with CUDA graphs; the first frame of a size waits for it.
 
         Raises:
             ModelError: the checkpoints are of different models.
@@ -64,18 +71,72 @@ class Predictor:
         """
         if not checkpoints:
             raise UsageError("a Predictor needs at least one checkpoint")
-        if batch_size is not None and batch_size < 1:
-            raise UsageError(f"--batch_size {batch_size}: must be at least 1")
         first = checkpoints[0]
         for other in checkpoints[1:]:
             if other.preprocessing != first.preprocessing or other.configuration.network != first.configuration.network:
                 raise ModelError("the folds differ in network or preprocessing; train them from one plan")
-        self.configuration = first.configuration
-        self.preprocessing = first.preprocessing
         self.device = resolve_device(device)
-        self.inference = _with_options(first.configuration.inference, mirror, step, threshold)
-        self.batch_size = batch_size or first.configuration.batch_size
-        self._networks = [self._ready(checkpoint) for checkpoint in checkpoints]
+        dtype = _dtype(precision, self.device)
+        self._be(
+            [_ready(checkpoint, self.device, dtype, compile) for checkpoint in checkpoints],
+            first.configuration,
+            first.preprocessing,
+            _with_options(first.configuration.inference, mirror, step, threshold),
+            batch_size,
+        )
+        self.runtime = f"torch {torch.__version__}, {str(dtype or torch.float32).removeprefix('torch.')}" + (
+            ", compiled" if compile else ""
+        )
+
+    @classmethod
+    def from_networks(
+        cls,
+        networks: Sequence[Network],
+        configuration: Configuration,
+        preprocessing: Preprocessing,
+        *,
+        runtime: str,
+        device: str = "cpu",
+        mirror: bool | None = None,
+        step: float | None = None,
+        threshold: float | None = None,
+        batch_size: int | None = None,
+    ) -> Self:
+        """A predictor of networks that something else runs.
+
+        Args:
+            networks: the folds of one model, each from tiles ``(B, 1, h, w)`` float32 to logits ``(B, 1, h, w)``.
+            configuration: what they were trained with.
+            preprocessing: of the frames they were trained on.
+            runtime: what runs them, in a few words.
+            device: where tiles are handed over.
+            mirror, step, threshold, batch_size: as in ``Predictor``.
+
+        Raises:
+            UsageError: an option is out of its range.
+        """
+        self = cls.__new__(cls)
+        self.device = resolve_device(device)
+        inference = _with_options(configuration.inference, mirror, step, threshold)
+        self._be(networks, configuration, preprocessing, inference, batch_size)
+        self.runtime = runtime
+        return self
+
+    def _be(
+        self,
+        networks: Sequence[Network],
+        configuration: Configuration,
+        preprocessing: Preprocessing,
+        inference: Inference,
+        batch_size: int | None,
+    ) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"--batch_size {batch_size}: must be at least 1")
+        self.configuration = configuration
+        self.preprocessing = preprocessing
+        self.inference = inference
+        self.batch_size = batch_size or configuration.batch_size
+        self._networks = networks
 
     @classmethod
     def from_results(
@@ -92,6 +153,8 @@ class Predictor:
         step: float | None = None,
         threshold: float | None = None,
         batch_size: int | None = None,
+        precision: PrecisionName = "auto",
+        compile: bool = False,
     ) -> "Predictor":
         """Load trained folds from a workspace.
 
@@ -102,7 +165,7 @@ class Predictor:
             folds: None takes every trained fold.
             checkpoint: the last weights, or those best on the fold's validation frames.
             workspace: a workspace or its folder; None looks for it as ``Workspace.find``.
-            device, mirror, step, threshold, batch_size: as in ``Predictor``.
+            device, mirror, step, threshold, batch_size, precision, compile: as in ``Predictor``.
 
         Raises:
             ModelError: nothing was trained, or a wanted fold is missing.
@@ -118,6 +181,8 @@ class Predictor:
             step=step,
             threshold=threshold,
             batch_size=batch_size,
+            precision=precision,
+            compile=compile,
         )
 
     def predict_frame(self, frame: Frame) -> Prediction:
@@ -128,41 +193,149 @@ class Predictor:
 
         Raises:
             FrameError: the array has another shape or type.
+            ModelError: not even one tile fits the device's memory.
         """
+        return self._predict([self._cut(frame)])[0]
+
+    def predict_frames(self, frames: Iterable[Frame]) -> Iterator[Prediction]:
+        """Predictions of frames, in their order; memory does not grow with their number.
+
+        The iterable runs in a thread of its own, a few frames ahead. On a GPU neighbours of one size are predicted
+        together as far as ``batch_size`` goes; on a CPU that gains nothing, so each is predicted by itself, and to the
+        bit as by ``predict_frame``.
+
+        Raises:
+            FrameError: as ``predict_frame``; in the place of the frame.
+            Exception: whatever the iterable raises, in the place of its frame.
+        """
+        together: list[_Cut] = []
+
+        def predict_them() -> list[Prediction]:
+            predictions = self._predict(together)
+            together.clear()
+            return predictions
+
+        try:
+            for cut in ahead(map(self._cut, frames), READ_AHEAD):
+                if together and cut.scores.shape != together[0].scores.shape:
+                    yield from predict_them()
+                together.append(cut)
+                if len(together) >= self._frames_together(cut):
+                    yield from predict_them()
+        except Exception:
+            if together:  # those before the frame that failed
+                yield from predict_them()
+            raise
+        if together:
+            yield from predict_them()
+
+    def stream(self, source: Iterable[Frame], *, waiting: int | None = 1) -> Iterator[Streamed]:
+        """Predictions of frames as they come, with a bound on latency; see ``gwunet.inference.streaming.answer``.
+
+        Args:
+            source: gives frames ``(H, W)`` uint8 or uint16 as they come; read in a thread of its own.
+            waiting: how many frames may wait; the oldest is dropped for the newest. None drops none.
+        """
+        return answer(source, self.predict_frame, waiting)
+
+    def warm_up(self, frame_shape: tuple[int, int]) -> None:
+        """Predict a made-up frame, so that the first real one of this shape does not wait for memory or compilers."""
+        rows, columns = frame_shape
+        self.predict_frame((np.add.outer(np.arange(rows), np.arange(columns)) % 251).astype(np.uint8))
+
+    def _cut(self, frame: Frame) -> "_Cut":
         if frame.ndim != 2 or frame.dtype not in (np.uint8, np.uint16):
             raise FrameError(f"a frame must be (H, W) of uint8 or uint16, got {frame.shape} of {frame.dtype}")
         crop = crop_frame(frame, self.preprocessing)
-        scores = torch.from_numpy(normalise(crop.pixels, crop.field, crop.mean, crop.std))[None].to(self.device)
-        with torch.inference_mode():
-            probability = predict_probability(
-                self._networks,
-                scores,
-                tile_size=self.inference.tile_size,
-                step=self.inference.step,
-                mirror=self.inference.mirror,
-                batch_size=self.batch_size,
-            )
-        inside: NDArray[np.float32] = probability.cpu().numpy() * crop.field
+        return _Cut(crop, torch.from_numpy(normalise(crop.pixels, crop.field, crop.mean, crop.std))[None])
+
+    def _frames_together(self, cut: "_Cut") -> int:
+        return 1 if self.device.type == "cpu" else max(1, self.batch_size // self._views(cut.scores))
+
+    def _views(self, scores: Tensor) -> int:
+        """Tiles of one frame, mirrored copies counted."""
+        height, width = scores.shape[-2:]
+        return views_of((height, width), self.inference.tile_size, self.inference.step, self.inference.mirror)
+
+    def _predict(self, cuts: "Sequence[_Cut]") -> list[Prediction]:
+        """Of frames whose crops are of one size."""
+        scores = torch.stack([cut.scores for cut in cuts])
+        if self.device.type == "cuda":
+            scores = scores.pin_memory()
+        probabilities = self._probability(scores.to(self.device, non_blocking=True)).cpu().numpy()
+        return [self._finish(cut.crop, probability) for cut, probability in zip(cuts, probabilities, strict=True)]
+
+    def _probability(self, scores: Tensor) -> Tensor:
+        """``(N, h, w)``; where the device's memory is too small for a batch, smaller ones are tried from then on."""
+        while True:
+            try:
+                with torch.inference_mode():
+                    return predict_probability(
+                        self._networks,
+                        scores,
+                        tile_size=self.inference.tile_size,
+                        step=self.inference.step,
+                        mirror=self.inference.mirror,
+                        batch_size=self.batch_size,
+                    )
+            except RuntimeError as problem:
+                if not _is_lack_of_memory(problem):
+                    raise
+                shown = str(problem).splitlines()[0]
+            views = len(scores) * self._views(scores)
+            if min(self.batch_size, views) == 1:
+                raise ModelError(
+                    f"{self.device}: found too little memory for a single tile of {self.configuration.name} ({shown}); "
+                    "free some, or use --device cpu"
+                )
+            self.batch_size = min(self.batch_size, views) // 2
+            logger.warning("%s: out of memory; going on with --batch_size %d", self.device, self.batch_size)
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _finish(self, crop: CroppedFrame, probability: NDArray[np.float32]) -> Prediction:
+        inside: NDArray[np.float32] = probability * crop.field
         whole = put_back(inside, crop.box, crop.frame_shape)
         return Prediction((whole >= self.inference.threshold).astype(np.uint8), whole)
 
-    def predict_frames(self, frames: Iterable[Frame]) -> Iterator[Prediction]:
-        """Predictions of frames one after another, in their order; memory does not grow with their number."""
-        return (self.predict_frame(frame) for frame in frames)
 
-    def _ready(self, checkpoint: Checkpoint) -> Callable[[Tensor], Tensor]:
-        network: nn.Module = build_network(checkpoint.configuration)
-        load_weights(network, checkpoint, Path(f"{checkpoint.dataset}/{checkpoint.configuration.name}"))
-        network = fold_batch_norms(network).to(self.device)
-        if self.device.type != "cuda":
-            return network
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Cut:
+    """A frame ready for the network."""
 
-        def half_precision(tiles: Tensor) -> Tensor:
-            with torch.autocast("cuda"):
-                logits: Tensor = network(tiles.to(memory_format=torch.channels_last))
-            return logits
+    crop: CroppedFrame
+    scores: Tensor
+    """``(1, h, w)`` float32."""
 
-        return half_precision
+
+def _ready(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype | None, compiled: bool) -> Network:
+    """The network of a checkpoint as it is called in prediction."""
+    network: nn.Module = build_network(checkpoint.configuration)
+    load_weights(network, checkpoint, Path(f"{checkpoint.dataset}/{checkpoint.configuration.name}"))
+    network = fold_batch_norms(network).to(device)
+    call: Network = network
+    if compiled:
+        call = torch.compile(network, mode="reduce-overhead" if device.type == "cuda" else "default")
+    if dtype is None:
+        return call
+
+    def lower(tiles: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype):
+            return call(tiles.to(memory_format=torch.channels_last))
+
+    return lower
+
+
+def _dtype(precision: PrecisionName, device: torch.device) -> torch.dtype | None:
+    """What autocast computes in; None for float32."""
+    if precision != "auto":
+        return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.float16 if device.type == "cuda" else None
+
+
+def _is_lack_of_memory(problem: RuntimeError) -> bool:
+    """Torch has a class of its own for a GPU's; a CPU's is told by its words."""
+    return isinstance(problem, torch.OutOfMemoryError) or "not enough memory" in str(problem)
 
 
 def _with_options(planned: Inference, mirror: bool | None, step: float | None, threshold: float | None) -> Inference:

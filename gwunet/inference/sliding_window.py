@@ -40,43 +40,61 @@ def gaussian_weights(tile_size: tuple[int, int], device: torch.device) -> Tensor
 
 def predict_probability(
     networks: Sequence[Callable[[Tensor], Tensor]],
-    frame: Tensor,
+    frames: Tensor,
     *,
     tile_size: tuple[int, int],
     step: float,
     mirror: bool,
     batch_size: int,
 ) -> Tensor:
-    """The wire probability of a frame, averaged over networks and mirrored copies.
+    """The wire probability of frames, averaged over networks and mirrored copies.
 
     Args:
         networks: each ``(B, 1, h, w)`` to logits ``(B, 1, h, w)``; the folds of a model.
-        frame: ``(1, h, w)`` float32, normalised.
+        frames: ``(N, 1, h, w)`` float32, normalised.
         tile_size: rows and columns of a tile; a frame no larger is one tile of the frame's own size.
         step: distance of neighbouring tiles as a share of their size.
         mirror: average over the four mirrored copies.
-        batch_size: tiles in one forward pass.
+        batch_size: tiles in one forward pass, of all frames together.
 
     Returns:
-        ``(h, w)`` float32 in [0, 1].
+        ``(N, h, w)`` float32 in [0, 1].
     """
-    height, width = frame.shape[-2:]
+    height, width = frames.shape[-2:]
     tile = (min(tile_size[0], height), min(tile_size[1], width))
-    corners = [(top, left) for top in tile_starts(height, tile[0], step) for left in tile_starts(width, tile[1], step)]
-    views = [(corner, axes) for corner in corners for axes in (MIRRORINGS if mirror else MIRRORINGS[:1])]
-    weights = gaussian_weights(tile, frame.device)
-    total = torch.zeros(height, width, device=frame.device)
-    covered = torch.zeros_like(total)
+    corners = _corners(height, width, tile, step)
+    mirrorings = MIRRORINGS if mirror else MIRRORINGS[:1]
+    if len(corners) == 1 and not mirror and len(frames) <= batch_size:  # nothing to cut or to put together
+        return _mean_probability(networks, frames)[:, 0]
+    views = [(index, corner, axes) for index in range(len(frames)) for corner in corners for axes in mirrorings]
+    weights = gaussian_weights(tile, frames.device)
+    total = torch.zeros(len(frames), height, width, device=frames.device)
+    covered = torch.zeros(height, width, device=frames.device)
+    for top, left in corners:
+        covered[top : top + tile[0], left : left + tile[1]] += len(mirrorings) * weights
     for start in range(0, len(views), batch_size):
         chunk = views[start : start + batch_size]
-        tiles = torch.stack([_tile(frame, corner, tile).flip(axes) for corner, axes in chunk])
-        probabilities = sum(network(tiles).float().sigmoid() for network in networks)
-        assert isinstance(probabilities, Tensor)
-        for ((top, left), axes), probability in zip(chunk, probabilities[:, 0], strict=True):
-            window = (slice(top, top + tile[0]), slice(left, left + tile[1]))
-            total[window] += probability.flip(axes) * weights
-            covered[window] += weights
-    return total / (covered * len(networks))
+        tiles = torch.stack([_tile(frames[index], corner, tile).flip(axes) for index, corner, axes in chunk])
+        probabilities = _mean_probability(networks, tiles)
+        for (index, (top, left), axes), probability in zip(chunk, probabilities[:, 0], strict=True):
+            total[index, top : top + tile[0], left : left + tile[1]] += probability.flip(axes) * weights
+    return total / covered
+
+
+def views_of(frame_shape: tuple[int, int], tile_size: tuple[int, int], step: float, mirror: bool) -> int:
+    """How many tiles, mirrored ones counted, a frame of ``(h, w)`` takes."""
+    tile = (min(tile_size[0], frame_shape[0]), min(tile_size[1], frame_shape[1]))
+    return len(_corners(*frame_shape, tile, step)) * (len(MIRRORINGS) if mirror else 1)
+
+
+def _corners(height: int, width: int, tile: tuple[int, int], step: float) -> list[tuple[int, int]]:
+    return [(top, left) for top in tile_starts(height, tile[0], step) for left in tile_starts(width, tile[1], step)]
+
+
+def _mean_probability(networks: Sequence[Callable[[Tensor], Tensor]], tiles: Tensor) -> Tensor:
+    probabilities = sum(network(tiles).float().sigmoid() for network in networks)
+    assert isinstance(probabilities, Tensor)
+    return probabilities / len(networks)
 
 
 def _tile(frame: Tensor, corner: tuple[int, int], tile: tuple[int, int]) -> Tensor:

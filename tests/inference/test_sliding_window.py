@@ -19,7 +19,7 @@ Network = Callable[[Tensor], Tensor]
 
 def predict(frame: Tensor, *networks: Network, tile: tuple[int, int] = (16, 20), **options: object) -> Tensor:
     chosen = {"step": 0.5, "mirror": False, "batch_size": 4} | options
-    return predict_probability(networks, frame, tile_size=tile, **chosen)  # type: ignore[arg-type]
+    return predict_probability(networks, frame[None], tile_size=tile, **chosen)[0]  # type: ignore[arg-type]
 
 
 def pointwise(tiles: Tensor) -> Tensor:
