@@ -21,8 +21,6 @@ import argparse
 import dataclasses
 import json
 import math
-import os
-import re
 import shlex
 import shutil
 import statistics
@@ -37,6 +35,7 @@ from typing import Any
 import numpy as np
 
 from gwunet.benchmark.measure import Conditions
+from gwunet.benchmark.nnunet import Peer, copy_for_nnunet, description, read_timed, run_logged
 from gwunet.benchmark.report import this_machine
 from gwunet.dataset import Dataset
 from gwunet.device import available_cores
@@ -72,18 +71,6 @@ and every epoch has two validation steps, so more would cost a slow plan its tra
 FEWEST_GROUPS = 6
 """An interval from fewer patients or sequences would say little."""
 COMPARED = ("dice", "cldice")
-
-LAUNCH = """
-import random, sys
-import numpy, torch
-from nnunetv2.run.run_training import run_training_entry
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-seed = int(sys.argv.pop(1))
-random.seed(seed), numpy.random.seed(seed), torch.manual_seed(seed)
-nnUNetTrainer.perform_actual_validation = lambda *arguments: None
-run_training_entry()
-"""
-"""nnU-Net's training command with the weights' seed, and without the validation that follows its training."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,46 +126,6 @@ class PeerPlan:
 
     def steps_of_epoch(self, seconds: float) -> int:
         return max(1, min(25, math.ceil(seconds / EPOCHS / self.step_s)))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Peer:
-    """nnU-Net's environment and folders."""
-
-    venv: Path
-    trainer: Path
-    folder: Path
-    mirroring: bool = False
-    """Predict mirrored copies too."""
-
-    def environment(self, **more: object) -> dict[str, str]:
-        folders = {f"nnUNet_{name}": self.folder / name for name in ("raw", "preprocessed", "results")}
-        return {name: str(value) for name, value in {**folders, "nnUNet_extTrainer": self.trainers, **more}.items()}
-
-    @property
-    def trainers(self) -> Path:
-        return self.folder / "trainers"
-
-    def command(self, name: str) -> str:
-        return str(self.venv / "bin" / name)
-
-    def check(self) -> None:
-        """Refuse an environment without nnU-Net, or with another trainer of the same name, which would be the one run.
-
-        Raises:
-            UsageError: as said.
-        """
-        for path in (Path(self.command("nnUNetv2_train")), self.trainer):
-            if not path.is_file():
-                raise UsageError(f"{path}: no such file; --nnunet wants a virtual environment with nnU-Net v2, and "
-                                 "--nnunet_trainer the file of a trainer")  # fmt: skip
-        installed = list(
-            self.venv.glob(f"lib/python*/site-packages/nnunetv2/training/nnUNetTrainer/{self.trainer.name}")
-        )
-        if any(path.read_bytes() != self.trainer.read_bytes() for path in installed):
-            raise UsageError(f"{self.trainer}: {installed[0]} differs and would be run; make them equal or remove that")
-        self.trainers.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.trainer, self.trainers)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -285,14 +232,8 @@ def make_dataset(dataset: str, output: Path, images: Path | None, masks: Path | 
         (partial / name).mkdir(parents=True)
         for path in list_frames(source):
             shutil.copy(path, partial / name)
-    write_json(partial / "dataset.json", _description(0))
+    write_json(partial / "dataset.json", description(0))
     partial.rename(folder)
-
-
-def _description(frames: int) -> dict[str, Any]:
-    """dataset.json, with what nnU-Net wants to know where the number of frames is given."""
-    labels = {"channel_names": {"0": "X-ray"}, "labels": {"background": 0, "wire": 1}, "file_ending": ".png"}
-    return {**labels, "numTraining": frames} if frames else labels
 
 
 def prepare(dataset: str, output: Path, peer: Peer) -> None:
@@ -305,7 +246,9 @@ def prepare(dataset: str, output: Path, peer: Peer) -> None:
         return
     number = name[7:10]
     ours = ("-d", number, "-c", CONFIGURATION, "--target_device", "cpu", "-np", cores, "--clean")
-    run([_ours("gw_plan_and_preprocess"), *ours, "--workspace", str(workspace)], output / f"{dataset}_plan_gwunet.log")
+    run_logged(
+        [_ours("gw_plan_and_preprocess"), *ours, "--workspace", str(workspace)], output / f"{dataset}_plan_gwunet.log"
+    )
     splits = read_json(Splits, prepared / "splits.json")
     raw = Dataset.open(workspace / "raw" / name)
     copy_for_nnunet(raw, peer.folder / "raw" / name)
@@ -313,25 +256,13 @@ def prepare(dataset: str, output: Path, peer: Peer) -> None:
     shutil.rmtree(peers, ignore_errors=True)
     flags = ["-d", number, "-c", "2d", "--verify_dataset_integrity", "-npfp", cores, "-np", cores]
     log = output / f"{dataset}_plan_nnunet.log"
-    run([peer.command("nnUNetv2_plan_and_preprocess"), *flags], log, peer.environment())
+    run_logged([peer.command("nnUNetv2_plan_and_preprocess"), *flags], log, peer.environment())
     write_json(peers / "splits_final.json", nnunet_splits(splits))
 
 
 def nnunet_splits(splits: Splits) -> list[dict[str, list[str]]]:
     """All folds as nnU-Net's bare list; by patient or sequence, where its own list would be by frame."""
     return [{"train": list(fold.train), "val": list(fold.val)} for fold in splits.folds]
-
-
-def copy_for_nnunet(raw: Dataset, folder: Path) -> None:
-    """The training frames as grey PNG with nnU-Net's suffix, and masks of 0 and 1."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for name in ("imagesTr", "labelsTr"):
-        (folder / name).mkdir(parents=True)
-    cases = [case for case in raw.training if case.mask is not None]
-    for case in cases:
-        write_frame(folder / "imagesTr" / f"{case.name}_0000.png", raw.read_frame(case))
-        write_frame(folder / "labelsTr" / f"{case.name}.png", raw.read_mask(case))
-    write_json(folder / "dataset.json", _description(len(cases)))
 
 
 def copy_validation(raw: Dataset, fold: Fold, folder: Path) -> None:
@@ -368,10 +299,10 @@ def train_gwunet(dataset: str, seed: int, minutes: float, output: Path, folder: 
     name, workspace = DATASETS[dataset], output / "workspace"
     model = ("-c", CONFIGURATION, "--device", "cpu", "--workspace", str(workspace))
     training = ("--minutes", str(minutes), "--seed", str(seed), "--overwrite")
-    command_s = run([_ours("gw_train"), name, str(FOLD), *training, *model], folder / "train.log")
+    command_s = run_logged([_ours("gw_train"), name, str(FOLD), *training, *model], folder / "train.log")
     where = ("-i", str(output / f"{dataset}_validation" / "gwunet"), "-o", str(folder / "masks"))
     command = [_ours("gw_predict"), *where, "-d", name, "-f", str(FOLD), *model]
-    predict_s = run(command, folder / "predict.log")
+    predict_s = run_logged(command, folder / "predict.log")
     results = next((workspace / "results" / name).glob(f"{CONFIGURATION}__*")) / f"fold_{FOLD}"
     records = [json.loads(line) for line in (results / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     epochs = [record for record in records if "epoch" in record]
@@ -395,13 +326,13 @@ def train_nnunet(
     plans = PLANS if program == "nnunet" else SMALL_PLANS
     seconds = minutes * 60
     log = folder / "train.log"
-    command_s = run(*_nnunet_training(name, plans, seed, seconds, plan.steps_of_epoch(seconds), log, peer))
+    command_s = run_logged(*peer.training(name, plans, seed, seconds, plan.steps_of_epoch(seconds), log))
     iterations, training_s = read_timed(log)
     where = ["-i", str(output / f"{dataset}_validation" / "nnunet"), "-o", str(folder / "masks")]
     model = ["-d", name, "-c", "2d", "-f", str(FOLD), "-tr", peer.trainer.stem, "-p", plans, "-device", "cpu"]
     flags = [*([] if peer.mirroring else ["--disable_tta"]), "-chk", "checkpoint_final.pth", "-npp", "1", "-nps", "1"]
     command = [peer.command("nnUNetv2_predict"), *where, *model, *flags]
-    predict_s = run(command, folder / "predict.log", peer.environment())
+    predict_s = run_logged(command, folder / "predict.log", peer.environment())
     shutil.rmtree(peer.folder / "results" / name)  # some hundred MB for each row
     return {
         "plan": f"{plan.says}, prediction {_with(peer.mirroring)} mirroring",
@@ -412,28 +343,6 @@ def train_nnunet(
     }
 
 
-def _nnunet_training(
-    name: str, plans: str, seed: int, seconds: float, steps_of_epoch: int, log: Path, peer: Peer
-) -> tuple[list[str], Path, dict[str, str]]:
-    """Command, log and environment, as ``run`` takes them."""
-    shutil.rmtree(peer.folder / "results" / name, ignore_errors=True)
-    model = [name, "2d", str(FOLD), "-tr", peer.trainer.stem, "-p", plans, "-device", "cpu"]
-    environment = peer.environment(TIMED_SECONDS=seconds, TIMED_ITERATIONS=steps_of_epoch)
-    return [peer.command("python"), "-c", LAUNCH, str(seed), *model], log, environment
-
-
-def read_timed(log: Path) -> tuple[int, float]:
-    """Steps and seconds that nnU-Net's trainer says it took.
-
-    Raises:
-        UsageError: it says nothing.
-    """
-    found = re.findall(r"TIMED steps=(\d+) seconds=([\d.]+)", log.read_text(encoding="utf-8"))
-    if not found:
-        raise UsageError(f"{log}: found no 'TIMED steps=N seconds=S'; wanted a --nnunet_trainer that prints it")
-    return int(found[-1][0]), float(found[-1][1])
-
-
 def score(reference: Path, folder: Path, fold: Fold) -> dict[str, Any]:
     """What gw_evaluate says of ``folder``/masks, which must hold just the fold's validation frames.
 
@@ -442,7 +351,7 @@ def score(reference: Path, folder: Path, fold: Fold) -> dict[str, Any]:
     """
     summary_file = folder / "summary.json"
     where = ["-r", str(reference), "-p", str(folder / "masks"), "-o", str(summary_file), "--allow_missing"]
-    run([_ours("gw_evaluate"), *where], folder / "evaluate.log")
+    run_logged([_ours("gw_evaluate"), *where], folder / "evaluate.log")
     summary = parse_json(summary_file)
     scored = {frame["case"] for frame in summary["frames"]}
     if scored != set(fold.val):
@@ -464,18 +373,6 @@ def score(reference: Path, folder: Path, fold: Fold) -> dict[str, Any]:
 
 def _ours(command: str) -> str:
     return str(Path(sysconfig.get_path("scripts")) / command)
-
-
-def run(command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> float:
-    """Seconds of a command; what it prints goes to ``log``."""
-    start = time.perf_counter()
-    with log.open("w", encoding="utf-8") as file:
-        variables = {**os.environ, **(environment or {})}
-        ended = subprocess.run(command, env=variables, stdout=file, stderr=subprocess.STDOUT, check=False)
-    if ended.returncode:
-        end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
-        raise SystemExit(f"{shlex.join(command)} ended with {ended.returncode}:\n{end}\nall of it: {log}")
-    return time.perf_counter() - start
 
 
 # nnU-Net's plans --------------------------------------------------------------------------------------------------
@@ -508,7 +405,7 @@ def nnunet_plan(dataset: str, program: str, minutes: float, peer: Peer) -> PeerP
 def _measured(plans: Mapping[str, Any], name: str, file: str, steps: int, seconds: float, peer: Peer) -> PeerPlan:
     """A plan with its speed by a training of one epoch, which has nnU-Net's own validation steps in it."""
     log = peer.folder / f"{name}_{file}_measured.log"
-    run(*_nnunet_training(name, file, 0, 0.001, steps, log, peer))
+    run_logged(*peer.training(name, file, 0, 0.001, steps, log))
     done, spent = read_timed(log)
     planned = _planned(plans)
     stages = planned["architecture"]["arch_kwargs"]["n_stages"]

@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sysconfig
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -33,6 +35,7 @@ def main() -> None:
     parser.add_argument("-c", dest="configuration", default="fganet")
     parser.add_argument("--folds", nargs="+", default=["0"])
     parser.add_argument("--train", action="append", default=[], metavar="FLAG", help="for gw_train; may be repeated")
+    parser.add_argument("--at_once", type=int, default=1, help="folds side by side, each with its share of the cores")
     arguments = parser.parse_args()
     workspace = arguments.output / "workspace"
     make_dataset(arguments.images, arguments.masks, workspace / "raw" / DATASET)
@@ -41,10 +44,16 @@ def main() -> None:
     seconds = {
         "plan and preprocess": run("gw_plan_and_preprocess", "-d", "1", *configuration, "--clean", *common),
     }
-    for fold in arguments.folds:
-        seconds[f"train and validate fold {fold}"] = run(
-            "gw_train", "1", fold, *configuration, "--overwrite", *arguments.train, *common
-        )
+    cores = sorted(os.sched_getaffinity(0))
+    own = [cores[place :: arguments.at_once] for place in range(arguments.at_once)]
+
+    def train(place: int) -> None:
+        for fold in arguments.folds[place :: arguments.at_once]:
+            flags = ("1", fold, *configuration, "--overwrite", *arguments.train, *common)
+            seconds[f"train and validate fold {fold}"] = run("gw_train", *flags, cores=own[place])
+
+    with ThreadPoolExecutor(arguments.at_once) as side_by_side:
+        list(side_by_side.map(train, range(arguments.at_once)))
     frames = workspace / "raw" / DATASET / "imagesTr"
     predictions = arguments.output / "predictions"
     seconds["predict all frames"] = run(
@@ -78,6 +87,7 @@ def main() -> None:
         "date": time.strftime("%Y-%m-%d"),
         "configuration": arguments.configuration,
         "flags": arguments.train,
+        "folds_at_once": arguments.at_once,
         "dice_of_folds": by_fold,
         "seconds": {step: round(value, 1) for step, value in seconds.items()},
         "masks_of_the_frames_size": f"{sum(sizes_equal)} of {len(sizes_equal)}",
@@ -100,10 +110,11 @@ def make_dataset(images: Path, masks: Path, folder: Path) -> None:
     write_json(folder / "dataset.json", description)
 
 
-def run(command: str, *arguments: str) -> float:
+def run(command: str, *arguments: str, cores: Sequence[int] = ()) -> float:
     start = time.perf_counter()
     script = Path(sysconfig.get_path("scripts")) / command
-    subprocess.run([str(script), *arguments], check=True, env=dict(os.environ))
+    pinned = ["taskset", "-c", ",".join(map(str, cores))] if cores else []
+    subprocess.run([*pinned, str(script), *arguments], check=True)
     seconds = time.perf_counter() - start
     print(f"{command}: {seconds:.1f} s", flush=True)
     return seconds

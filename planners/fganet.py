@@ -28,7 +28,7 @@ class FGANetPlanner(Planner):
     configuration_name = "fganet"
     trainer = "FGANetTrainer"
     max_batch = 8
-    cpu_batch = 2
+    cpu_batch = 8
     without: ClassVar[tuple[str, ...]] = ()
     """Switches of the network that a variant turns off."""
     cldice_weight: ClassVar[float] = 0.0

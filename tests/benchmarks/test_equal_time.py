@@ -166,7 +166,7 @@ def test_only_the_whole_validation_half_is_scored(
         evaluate_folder(reference, prediction, output, allow_missing="--allow_missing" in command)
         return 0.0
 
-    monkeypatch.setattr(script, "run", evaluate)
+    monkeypatch.setattr(script, "run_logged", evaluate)
     fold = Fold(train=("c", "d"), val=("a", "b"))
     masks = tmp_path / "masks"
     masks.mkdir()
