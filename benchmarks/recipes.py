@@ -1,11 +1,11 @@
-"""The published recipes beside the default ones: one dataset, fold and time, by the installed commands.
+"""Ways to train beside the default one, the published recipes among them: one dataset, fold and time for each.
 
     python benchmarks/recipes.py -o OUT -d DATASET --workspace FOLDER [--minutes 5] [--rows default fganet_recipe ...]
 
-Each row trains fold 0 for so many minutes and is scored on its validation frames. What is kept apart: a paper's recipe
-(loss, optimiser, schedule, augmentation) on the network that is planned for this machine, and the paper's plan as a
-whole (its network and patch too, its batch as far as the memory holds it). Prints a Markdown table; a row that stands
-in OUT is not done again.
+Each row trains fold 0 by the installed commands for so many minutes and is scored on its validation frames. What is
+kept apart: the default with one thing changed; a paper's recipe (loss, optimiser, schedule, augmentation) on the network
+that is planned for this machine; the paper's plan as a whole (its network and patch too, its batch as far as the memory
+holds it). Prints a Markdown table; a row that stands in OUT is not done again.
 """
 
 import argparse
@@ -35,6 +35,15 @@ class Recipe:
 
 RECIPES = {
     "default": Recipe(says="FGA-Net, as planned", configuration="fganet"),
+    "float32": Recipe(says="the same in float32", configuration="fganet", flags=("--precision", "fp32")),
+    "two_patches": Recipe(
+        says="the same with two patches in float32",
+        configuration="fganet",
+        flags=("--batch_size", "2", "--precision", "fp32"),
+    ),
+    "faster": Recipe(says="the same, learning rate 0.006", configuration="fganet", flags=("--lr", "0.006")),
+    "slower": Recipe(says="the same, learning rate 0.0015", configuration="fganet", flags=("--lr", "0.0015")),
+    "averaged": Recipe(says="the same, average of the weights", configuration="fganet", flags=("--ema", "0.99")),
     "fganet_recipe": Recipe(
         says="the same network, the paper's recipe: SGD, learning rate 1e-8",
         configuration="fganet",
