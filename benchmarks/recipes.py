@@ -3,9 +3,9 @@
     python benchmarks/recipes.py -o OUT -d DATASET --workspace FOLDER [--minutes 5] [--rows default fganet_recipe ...]
 
 Each row trains fold 0 by the installed commands for so many minutes and is scored on its validation frames. What is
-kept apart: the default with one thing changed; a paper's recipe (loss, optimiser, schedule, augmentation) on the network
-that is planned for this machine; the paper's plan as a whole (its network and patch too, its batch as far as the memory
-holds it). Prints a Markdown table; a row that stands in OUT is not done again.
+kept apart: the default with one thing changed; a paper's recipe (loss, optimiser, schedule, augmentation) on the
+network that is planned for this machine; the paper's plan as a whole (its network and patch too, its batch as far as
+the memory holds it). Prints a Markdown table; a row that stands in OUT is not done again.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from gwunet.io.frames import write_frame
 NAME = "validation.png"
 MARGIN_PX = 4
 LARGEST_EDGE_PX = 512
-"""Larger crops are shown with every second, third, ... pixel."""
+"""Larger crops are shown with every second, third, ... pixel; those less than half as large with each pixel as four, nine,
+... of them."""
 GREY_OF_STD = 40.0
 """Grey levels of one standard deviation, around 128."""
 
@@ -34,10 +36,17 @@ def draw_validation(folder: Path, frames: Sequence[tuple[Sample, Tensor]]) -> No
 
 
 def _pair(sample: Sample, logits: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    step = -(-max(sample.frame.shape) // LARGEST_EDGE_PX)
-    every = (slice(None, None, step), slice(None, None, step))
-    found = ((logits[0, 0] > 0).cpu().numpy() & sample.field)[every].astype(np.uint8)
-    target = np.where(sample.target == IGNORE, IGNORE, sample.wire)[every].astype(np.uint8)
-    grey = np.where(sample.field, np.clip(128 + GREY_OF_STD * sample.frame, 1, 255), 0)[every].astype(np.uint8)
+    longest = max(sample.frame.shape)
+    step, times = -(-longest // LARGEST_EDGE_PX), max(1, LARGEST_EDGE_PX // longest)
+    field = _resized(sample.field, step, times)
+    found = _resized((logits[0, 0] > 0).cpu().numpy(), step, times) & field
+    target = _resized(np.where(sample.target == IGNORE, IGNORE, sample.wire), step, times).astype(np.uint8)
+    frame = _resized(sample.frame, step, times)
+    grey = np.where(field, np.clip(128 + GREY_OF_STD * frame, 1, 255), 0).astype(np.uint8)
     plain = np.pad(np.repeat(grey[..., None], 3, axis=2), ((0, 0), (0, MARGIN_PX), (0, 0)), constant_values=255)
-    return plain, draw_overlay(grey, found, target)
+    return plain, draw_overlay(grey, found.astype(np.uint8), target)
+
+
+def _resized(pixels: NDArray[Any], step: int, times: int) -> NDArray[Any]:
+    resized: NDArray[Any] = pixels[::step, ::step].repeat(times, 0).repeat(times, 1)
+    return resized
