@@ -16,8 +16,8 @@ from gwunet.io.frames import write_frame
 NAME = "validation.png"
 MARGIN_PX = 4
 LARGEST_EDGE_PX = 512
-"""Larger crops are shown with every second, third, ... pixel; those less than half as large with each pixel as four, nine,
-... of them."""
+"""Larger crops are shown with every second, third, ... pixel; those less than half as large with each pixel as four, or
+nine, ... of them."""
 GREY_OF_STD = 40.0
 """Grey levels of one standard deviation, around 128."""
 
