@@ -136,7 +136,7 @@ class Predictor:
         self.preprocessing = preprocessing
         self.inference = inference
         self.batch_size = batch_size or configuration.batch_size
-        self._networks = networks
+        self.networks = tuple(networks)
 
     @classmethod
     def from_results(
@@ -271,7 +271,7 @@ class Predictor:
             try:
                 with torch.inference_mode():
                     return predict_probability(
-                        self._networks,
+                        self.networks,
                         scores,
                         tile_size=self.inference.tile_size,
                         step=self.inference.step,
