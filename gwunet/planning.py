@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import math
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -76,12 +77,65 @@ def check_target(device: str, memory_gb: float | None) -> None:
         raise UsageError("--target_device cuda: this machine has no GPU; give the other one's memory with --memory_gb")
 
 
-def planners_for(configurations: Sequence[str] | None, planner: str | None) -> list[DatasetPlanner]:
-    """The planners of the wanted configurations; where none is named, those that are ``by_default``.
+def check_rate(realtime_fps: float | None, device: str) -> None:
+    """Refuse a frame rate that is none, or a device for it that is not here.
 
     Raises:
-        UsageError: a configuration or planner is unknown, or the planner is for another configuration.
+        UsageError: as said.
     """
+    if realtime_fps is None:
+        return
+    if not 0 < realtime_fps < math.inf:
+        raise UsageError(f"--realtime {realtime_fps}: must be above 0, in frames per second")
+    check_measurable(device)
+
+
+def check_measurable(device: str) -> None:
+    """Refuse a device on which nothing can be measured, since it is not here.
+
+    Raises:
+        UsageError: a GPU was named, and this machine has none.
+    """
+    if device == "cuda" and resolve_device("auto").type != "cuda":
+        raise UsageError(
+            "--realtime with --target_device cuda: found no GPU here; wanted one to measure on: run this on the "
+            "machine that is to keep the rate"
+        )
+
+
+def planners_for(
+    configurations: Sequence[str] | None, planner: str | None, realtime: bool = False
+) -> list[DatasetPlanner]:
+    """The planners of the wanted configurations; where none is named, those that are ``by_default``.
+
+    Args:
+        configurations: names.
+        planner: in place of the configurations' own.
+        realtime: a frame rate is to be kept: planners that plan for one come along, if none of them is named.
+
+    Raises:
+        UsageError: a configuration or planner is unknown, or the planner is for another configuration; one that plans
+            for a frame rate is named without a rate, or a rate with another planner.
+    """
+    planners = _named_planners(configurations, planner)
+    keeping = [each for each in planners if _keeps_rate(each)]
+    if realtime and not keeping:
+        if planner is not None:
+            raise UsageError(
+                f"--realtime with -pl {planner}: this planner plans for no frame rate; leave one of them out"
+            )
+        planners += [found() for found in map(PLANNERS.get, PLANNERS.names()) if _keeps_rate(found)]
+    elif keeping and not realtime:
+        name = keeping[0].configuration_name
+        raise UsageError(f"{name}: planned for a frame rate, and none was given; add --realtime FRAMES_PER_SECOND")
+    return planners
+
+
+def _keeps_rate(planner: DatasetPlanner | type[DatasetPlanner]) -> bool:
+    return getattr(planner, "keeps_rate", False)  # a planner of one's own need not have it
+
+
+def _named_planners(configurations: Sequence[str] | None, planner: str | None) -> list[DatasetPlanner]:
     if planner is not None:
         made = PLANNERS.find(planner)()
         others = [name for name in configurations or () if name != made.configuration_name]
@@ -131,6 +185,7 @@ def plan_dataset(
     processes: int = 1,
     clean: bool = False,
     preprocess: bool = False,
+    realtime_fps: float | None = None,
     progress: Progress = no_progress,
 ) -> Plans:
     """Verify a raw dataset, measure it, divide it into folds and decide how to train on it.
@@ -149,22 +204,23 @@ def plan_dataset(
         processes: how many frames are read at a time.
         clean: verify and measure again, and forget earlier folds and plans.
         preprocess: do what ``preprocess_dataset`` does as well, while the frames are measured.
+        realtime_fps: plan a network too that keeps so many frames per second on this machine, by measuring it.
         progress: see ``gwunet.progress.Progress``.
 
     Raises:
         DatasetError: the dataset is missing or broken; every problem is listed. Or a file changed meanwhile.
-        UsageError: a configuration or planner is unknown.
+        UsageError: a configuration or planner is unknown, or no network keeps the frame rate.
         OutputError: another command prepares the same dataset, or the disk is full.
     """
     workspace = _as_workspace(workspace)
-    planners = planners_for(configurations, planner)
+    planners = planners_for(configurations, planner, realtime_fps is not None)
     raw = Dataset.open(workspace.raw_dataset(dataset))
     folder = workspace.preprocessed_dataset(raw.name)
     with locked(folder):
         if clean:
             _forget(folder)
         earlier = _check_earlier(folder, raw)
-        with _deciding(planners, target, processes) as decide:
+        with _deciding(planners, target, realtime_fps, processes) as decide:
             fingerprint = _survey(raw, folder, processes, preprocess, progress)
             decided = decide(fingerprint)
         plans = Plans(
@@ -232,10 +288,13 @@ Decide = Callable[[Fingerprint], list[Configuration]]
 
 @contextlib.contextmanager
 def _deciding(
-    planners: Sequence[DatasetPlanner], target: Target | Callable[[], Target], processes: int
+    planners: Sequence[DatasetPlanner],
+    target: Target | Callable[[], Target],
+    realtime_fps: float | None,
+    processes: int,
 ) -> Iterator[Decide]:
     """What makes the configurations: of several processes one of its own, which imports torch while frames are read."""
-    here = functools.partial(_decide, planners, target)
+    here = functools.partial(_decide, planners, target, realtime_fps)
     if processes <= 1 or not can_start_processes() or not _can_travel((planners, target)):
         yield here
         return
@@ -244,7 +303,7 @@ def _deciding(
 
         def decide(fingerprint: Fingerprint) -> list[Configuration]:
             try:
-                return pool.submit(_decide, planners, target, fingerprint).result()
+                return pool.submit(here, fingerprint).result()
             except BrokenProcessPool:  # for lack of memory, say; it may do without the copy
                 return here(fingerprint)
 
@@ -252,10 +311,14 @@ def _deciding(
 
 
 def _decide(
-    planners: Sequence[DatasetPlanner], target: Target | Callable[[], Target], fingerprint: Fingerprint
+    planners: Sequence[DatasetPlanner],
+    target: Target | Callable[[], Target],
+    realtime_fps: float | None,
+    fingerprint: Fingerprint,
 ) -> list[Configuration]:
     machine = target() if callable(target) else target
-    return [planner.plan(fingerprint, machine) for planner in planners]
+    paced = machine if realtime_fps is None else dataclasses.replace(machine, realtime_fps=realtime_fps)
+    return [planner.plan(fingerprint, paced if _keeps_rate(planner) else machine) for planner in planners]
 
 
 def _warm_up(planners: Sequence[DatasetPlanner]) -> None:

@@ -5,6 +5,7 @@ reading it back checks every key, type and range.
 """
 
 import dataclasses
+import math
 from typing import Any, Literal
 
 from gwunet.errors import UsageError
@@ -31,9 +32,14 @@ class Target:
     device: Literal["cpu", "cuda"]
     memory_gb: float
     """Memory a training step may take, in GiB."""
+    realtime_fps: float | None = None
+    """Frames per second that prediction has to keep there; null where no rate was asked for, and in plans made before
+    it was known. It concerns planners that measure (``Planner.keeps_rate``)."""
 
     def __post_init__(self) -> None:
         _require(self.memory_gb > 0, f"memory_gb is {self.memory_gb}", "above 0")
+        rate = self.realtime_fps
+        _require(rate is None or 0 < rate < math.inf, f"realtime_fps is {rate}", "above 0, or null")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

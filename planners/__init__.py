@@ -15,6 +15,7 @@ from gwunet.planners.fganet import FGANetPlanner
 from gwunet.planners.fganet_paper import FGANetPaperPlanner
 from gwunet.planners.linknet import LinkNetPlanner
 from gwunet.planners.linknet_paper import LinkNetPaperPlanner
+from gwunet.planners.realtime import FGANetRealtimePlanner
 from gwunet.planners.unet import UNetPlanner
 from gwunet.planners.unetplusplus import UNetPlusPlusPlanner
 
@@ -28,6 +29,7 @@ __all__ = [
     "FGANetBaselinePlanner",
     "FGANetPaperPlanner",
     "FGANetPlanner",
+    "FGANetRealtimePlanner",
     "FGANetSDAPlanner",
     "LinkNetPaperPlanner",
     "LinkNetPlanner",

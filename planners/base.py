@@ -38,6 +38,8 @@ class Planner(abc.ABC):
     max_batch: ClassVar[int]
     """On a GPU: larger batches were not found better, or the paper's."""
     cpu_batch: ClassVar[int]
+    keeps_rate: ClassVar[bool] = False
+    """Whether it plans for the target's frame rate, and so only where one is asked for."""
     mirror: ClassVar[bool] = True
     """Whether prediction averages over mirrored copies."""
     prediction_reason: ClassVar[str] = "copies and overlaps even out single passes; the threshold is not tuned"
@@ -245,17 +247,17 @@ class Planner(abc.ABC):
         memory: StepMemory,
         decisions: list[Decision],
     ) -> Inference:
-        field = (fingerprint.field_height.maximum, fingerprint.field_width.maximum)
-        whole = (max(patch[0], math.ceil(field[0])), max(patch[1], math.ceil(field[1])))
+        largest, what = self._largest_frame(fingerprint)
+        whole = (max(patch[0], largest[0]), max(patch[1], largest[1]))
         # Activations grow with the area. A pass keeps less than the step that was counted, but takes a batch of tiles.
         fitting = (target.memory_gb * GIB - memory.fixed) / max(1.0, memory.per_patch) / max(1.0, FORWARD_SHARE * batch)
         tile = _largest_tile(whole, patch, self.stride(target), fitting * math.prod(patch))
         fits = tile == whole
         reason = (
-            "the largest exposed field: one forward pass for a frame, tiles only for larger ones"
+            f"{what}: one forward pass for a frame, tiles only for larger ones"
             if fits
-            else f"the largest of which a batch fits {target.memory_gb:g} GiB; the largest exposed field, {whole[0]} x "
-            f"{whole[1]}, does not"
+            else f"the largest of which a batch fits {target.memory_gb:g} GiB; {what}, {whole[0]} x {whole[1]}, does "
+            "not"
         )
         change = "larger frames" if fits else "--memory_gb"
         decisions.append(
@@ -273,6 +275,11 @@ class Planner(abc.ABC):
             )
         )
         return planned
+
+    def _largest_frame(self, fingerprint: Fingerprint) -> tuple[tuple[int, int], str]:
+        """Rows and columns that should be one tile in prediction, and what they are."""
+        field = (math.ceil(fingerprint.field_height.maximum), math.ceil(fingerprint.field_width.maximum))
+        return field, "the largest exposed field"
 
     def _duration(self, fingerprint: Fingerprint, batch: int, target: Target, decisions: list[Decision]) -> Duration:
         del fingerprint, batch

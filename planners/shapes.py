@@ -218,6 +218,22 @@ def _upsample(frames: Tensor, size: Sequence[int], *args: Any) -> Tensor:
     return _empty((*frames.shape[:2], *size), frames.dtype)
 
 
+def _pixel_shuffle(blocks: Tensor, factor: int) -> Tensor:
+    *rest, channels, height, width = blocks.shape
+    return _empty_in_order((*rest, channels // factor**2, height * factor, width * factor), blocks)
+
+
+def _pixel_unshuffle(pixels: Tensor, factor: int) -> Tensor:
+    *rest, channels, height, width = pixels.shape
+    return _empty_in_order((*rest, channels * factor**2, height // factor, width // factor), pixels)
+
+
+def _empty_in_order(shape: Sequence[int], like: Tensor) -> Tensor:
+    empty, last = _empty(shape, like.dtype), torch.channels_last
+    is_last = like.dim() == 4 and not like.is_contiguous() and like.is_contiguous(memory_format=last)
+    return empty.contiguous(memory_format=last) if is_last else empty
+
+
 def _grid_sample(frames: Tensor, grid: Tensor, *args: Any) -> Tensor:
     del args
     return _empty((*frames.shape[:2], *grid.shape[1:-1]), frames.dtype)
@@ -254,6 +270,8 @@ RULES: dict[Any, Rule] = {
     aten.native_group_norm.default: _group_norm,
     aten.native_group_norm_backward.default: _norm_backward,
     aten.ones_like.default: _first,
+    aten.pixel_shuffle.default: _pixel_shuffle,
+    aten.pixel_unshuffle.default: _pixel_unshuffle,
     aten.select_backward.default: _select_backward,
     aten.softplus_backward.default: _first,
     aten.stack.default: _stack,

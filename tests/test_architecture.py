@@ -25,7 +25,7 @@ FLOORS = (
     {"preprocessing"},
     {"checkpoint", "device", "world", "gathering", "data", "networks", "losses", "localization"},
     {"evaluation", "inference", "preparation"},
-    {"planning", "training", "validation"},
+    {"planning", "training", "validation", "exporting"},
     {"planners", "trainers"},
     {"demo", "benchmark"},
     {"cli"},
@@ -44,6 +44,8 @@ HEAVY = (
     "acvl_utils",
     "av",
     "tqdm",
+    "onnx",
+    "onnxruntime",
 )
 
 

@@ -294,7 +294,7 @@ def test_configurations_planned_for_other_frames_are_not_kept(
             del fingerprint, target
             return make_configuration(name=self.configuration_name)
 
-    monkeypatch.setattr(planning, "planners_for", lambda names, _: [Planner(name) for name in names])
+    monkeypatch.setattr(planning, "planners_for", lambda names, *_: [Planner(name) for name in names])
     target = Target(device="cpu", memory_gb=2.0)
 
     def plan(name: str) -> set[str]:

@@ -38,6 +38,13 @@ def main(argv: list[str] | None = None) -> int:
         "half of the machine's (or of a container's limit)",
     )
     parser.add_argument(
+        "--realtime",
+        type=float,
+        metavar="FPS",
+        help="plan fganet_realtime as well, as large as keeps so many frames per second on this machine: measured, so "
+        "plan while nothing else runs",
+    )
+    parser.add_argument(
         "-np", dest="processes", type=int, metavar="N", help="processes; without it one for each core, up to 8"
     )
     parser.add_argument("--clean", action="store_true", help="make everything anew, folds and plans too")
@@ -50,13 +57,14 @@ def _command(arguments: argparse.Namespace) -> int:
     from gwunet.device import available_cores
     from gwunet.errors import UsageError
     from gwunet.parallel import MAX_PROCESSES
-    from gwunet.planning import check_target, plan_dataset, target_machine
+    from gwunet.planning import check_rate, check_target, plan_dataset, target_machine
     from gwunet.workspace import Workspace
 
     workspace = Workspace.find(arguments.workspace)
     if arguments.processes is not None and arguments.processes < 1:
         raise UsageError(f"-np {arguments.processes}: must be at least 1")
     check_target(arguments.target_device, arguments.memory_gb)  # the machine is looked at while frames are read
+    check_rate(arguments.realtime, arguments.target_device)
     processes = arguments.processes or min(MAX_PROCESSES, available_cores())
     target = functools.partial(target_machine, arguments.target_device, arguments.memory_gb)
     for dataset in arguments.datasets:
@@ -69,6 +77,7 @@ def _command(arguments: argparse.Namespace) -> int:
             processes=processes,
             clean=arguments.clean,
             preprocess=not arguments.no_preprocess,
+            realtime_fps=arguments.realtime,
             progress=bar,
         )
         print("\n".join(describe_plans(plans, shutil.get_terminal_size((PIPED_WIDTH, 24)).columns)))

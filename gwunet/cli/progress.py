@@ -8,5 +8,6 @@ def bar(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
     """A progress bar with rate and time left on standard error (a ``gwunet.progress.Progress``)."""
     from tqdm import tqdm
 
-    wrapped: Iterable[Any] = tqdm(items, total=total, desc=label, unit="frame")
+    # The first frames of a prediction warm up, and bursts of batches come at once: the rate is a mean over many.
+    wrapped: Iterable[Any] = tqdm(items, total=total or None, desc=label, unit="frame", smoothing=0.1)
     return wrapped

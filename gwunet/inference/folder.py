@@ -1,31 +1,24 @@
-"""Prediction of a folder of frames: masks, overlays and probabilities as files."""
+"""Prediction of a folder of frames, a run or a video: masks, overlays and probabilities as files."""
 
 import dataclasses
-import logging
-import platform
-import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from gwunet.errors import DatasetError, FrameError, UsageError
-from gwunet.exposed_field import Frame
-from gwunet.inference.overlay import draw_overlay
-from gwunet.inference.prediction import Prediction
+from gwunet.errors import UsageError
+from gwunet.inference.ahead import ahead
+from gwunet.inference.annotated_video import write_video
+from gwunet.inference.folder_job import FolderJob, Part
+from gwunet.inference.frame_writer import OVERLAYS, FrameWriter
 from gwunet.inference.predictor import Predictor
-from gwunet.io.frames import FRAME_ENDINGS, list_frames, read_frame, write_frame, write_mask
-from gwunet.jsonio import replacing, write_json
+from gwunet.inference.recorder import Recorder
+from gwunet.inference.run_record import PATTERN
+from gwunet.inference.sources import Run, find_runs
+from gwunet.io.frames import FRAME_ENDINGS
 from gwunet.progress import Progress, no_progress
 
-logger = logging.getLogger(__name__)
-
-READ_AHEAD = 4
-"""Frames read, or written, while others are predicted."""
-CHANNEL_SUFFIX = "_0000"
+DRAW_AHEAD = 4
+"""Pictures drawn while others go into the video."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,33 +27,35 @@ class FolderResult:
 
     n_frames: int
     """Masks written."""
+    n_finished_before: int
+    """Masks that were there already."""
     failed: tuple[str, ...]
     """One message for each frame that could not be read."""
     seconds: float
     """From the first frame to the last mask; loading the model not counted."""
 
 
-def find_frames(source: Path) -> dict[str, Path]:
-    """The frames of a folder (or one file) by the name of their masks.
+def find_frames(source: Path, output: Path, *, overlay: bool = False, video: Path | None = None) -> tuple[Run, ...]:
+    """The files with frames at ``source``, after a check that no result lands on one of them.
 
     Raises:
-        UsageError: there is nothing at ``source``.
-        DatasetError: the folder holds no frames, or two whose masks would have one name.
+        UsageError: there is nothing at ``source``, or results would overwrite frames or each other.
+        DatasetError: it holds no frames, or two files whose masks would have one name.
     """
-    if not source.exists():
-        raise UsageError(f"{source}: no such file or folder; -i names a folder of frames or one frame")
-    paths = [source] if source.is_file() else list_frames(source)
-    if not paths:
-        raise DatasetError(f"{source}: no frames there; wanted files ending in {', '.join(FRAME_ENDINGS)}")
-    names = [path.stem for path in paths]
-    if len(names) > 1 and all(name.endswith(CHANNEL_SUFFIX) for name in names):
-        names = [name.removesuffix(CHANNEL_SUFFIX) for name in names]
-    frames: dict[str, Path] = {}
-    for name, path in zip(names, paths, strict=True):
-        if name in frames:
-            raise DatasetError(f"{path}: its mask would have the name of {frames[name].name}'s; rename one of them")
-        frames[name] = path
-    return frames
+    if output.is_file():
+        raise UsageError(f"{output}: found a file; wanted a folder for the masks")
+    runs = find_runs(source, outside=[output] if video is None else [output, video])
+    places = {run.path.resolve() for run in runs}
+    holds_frames = output.resolve() in {path.parent for path in places} or (
+        _is_below(output, source) and _has_pictures(output) and not any(output.glob(PATTERN))
+    )
+    writer = FrameWriter(output=output)
+    if holds_frames or any(writer.mask_path(run.name).resolve() in places for run in runs):
+        raise UsageError(f"{output}: holds the frames themselves; give another folder for the masks")
+    clashing = next((run for run in runs if overlay and run.name.startswith(f"{OVERLAYS}/")), None)
+    if clashing is not None:
+        raise UsageError(f"{clashing.path}: its mask would stand among the overlays; rename the folder {OVERLAYS}")
+    return runs
 
 
 def predict_folder(
@@ -70,96 +65,65 @@ def predict_folder(
     *,
     overlay: bool = False,
     save_probabilities: bool = False,
+    video: Path | None = None,
     skip_finished: bool = False,
+    part: Part | None = None,
+    model: dict[str, Any] | None = None,
+    runs: Sequence[Run] | None = None,
     progress: Progress = no_progress,
 ) -> FolderResult:
-    """Predict every frame of a folder and write a mask (0/255 PNG) for each, with the frame's name and size.
+    """Predict every frame of a folder, run or video and write a mask (0/255 PNG) for each, with the frame's size.
 
-    A frame that cannot be read is logged and left out, and the others still come out. Each file is written whole
-    or not at all.
+    Masks have the names of the frames and stand in the same folders below ``output``. A frame that cannot be read is
+    logged and left out, and the others still come out. Each file is written whole or not at all; ``run.json`` says how
+    it went, also where it was interrupted.
 
     Args:
         predictor: the model.
-        source: a folder of frames, or one frame.
+        source: a folder, with others below, of pictures, DICOM files and videos; or one such file.
         output: folder for ``<name>.png`` and ``run.json``.
         overlay: also ``overlays/<name>.png``.
-        save_probabilities: also ``<name>.npz`` with ``probability`` in float16.
-        skip_finished: leave frames whose mask is there already.
-        progress: see ``gwunet.progress.Progress``.
+        save_probabilities: also ``<name>.npz`` with ``probability`` in float16, in steps of 1/255.
+        video: also all frames with their masks as one video, at this path.
+        skip_finished: leave frames whose mask is there already. Without it, earlier results of these frames are removed
+            first, so that an interrupted command leaves none of another model.
+        part: the frames to take, where several commands share them. Its record is ``run_part_<number>.json``.
+        model: what the model is called by, for the record.
+        runs: what ``find_frames`` found at ``source``, where it was asked already.
+        progress: see ``gwunet.progress.Progress``; a total of 0 is not known.
 
     Raises:
-        UsageError: there is nothing at ``source``, or masks would overwrite frames.
-        DatasetError: the folder holds no frames.
+        UsageError: there is nothing at ``source``, or results would overwrite frames.
+        DatasetError: it holds no frames.
+        ModelError: not even one tile fits into the device's memory.
+        OutputError: a result cannot be written.
+        InterruptionError: a signal came; the masks so far stand.
     """
-    frames = find_frames(source)
-    if output.resolve() in {path.resolve().parent for path in frames.values()}:
-        raise UsageError(f"{output}: holds the frames themselves; give another folder for the masks")
-    done = [name for name in frames if skip_finished and (output / f"{name}.png").is_file()]
-    todo = {name: path for name, path in frames.items() if name not in set(done)}
-    failed: list[str] = []
-    start = time.perf_counter()
-    with ThreadPoolExecutor(1) as writer:
-        pending: deque[Future[None]] = deque()
-        for name, frame in progress(_read_ahead(todo, failed), len(todo), "predict"):
-            result = predictor.predict_frame(frame)
-            pending.append(writer.submit(_write, output, name, frame, result, overlay, save_probabilities))
-            while len(pending) > READ_AHEAD:
-                pending.popleft().result()
-        for future in pending:
-            future.result()
-    seconds = time.perf_counter() - start
-    outcome = FolderResult(n_frames=len(todo) - len(failed), failed=tuple(failed), seconds=seconds)
-    write_json(output / "run.json", _run_record(predictor, outcome, done))
-    return outcome
+    if runs is None:
+        runs = find_frames(source, output, overlay=overlay, video=video)
+    writer = FrameWriter(output=output, overlay=overlay, probabilities=save_probabilities)
+    job = FolderJob(predictor, runs, writer, skip_finished, part or Part())
+    job.remove_temporary_files(video)
+    record = Recorder(job, source.name, model or {"configuration": predictor.configuration.name})
+    if not skip_finished:
+        job.forget_earlier_results()
+    with record:
+        job.predict(progress)
+        if video is not None:
+            frame_time_ms = next((run.frame_time_ms for run in runs if run.frame_time_ms is not None), None)
+            pictures = progress(job.pictures(), job.count(also_finished=True), "video")
+            write_video(video, ahead(pictures, DRAW_AHEAD), frame_time_ms)
+    return FolderResult(
+        n_frames=job.n_written,
+        n_finished_before=job.n_finished,
+        failed=tuple(failure.reason for failure in job.failed),
+        seconds=job.seconds,
+    )
 
 
-def _read_ahead(frames: dict[str, Path], failed: list[str]) -> Iterator[tuple[str, Frame]]:
-    """Frames in order, the next ones being read meanwhile; unreadable ones go to ``failed``."""
-    with ThreadPoolExecutor(1) as reader:
-        waiting = iter(frames.items())
-        queue: deque[tuple[str, Future[Frame]]] = deque()
-        while True:
-            for name, path in waiting:
-                queue.append((name, reader.submit(read_frame, path)))
-                if len(queue) >= READ_AHEAD:
-                    break
-            if not queue:
-                return
-            name, future = queue.popleft()
-            try:
-                frame = future.result()
-            except FrameError as problem:
-                logger.error("%s", problem)
-                failed.append(str(problem))
-                continue
-            yield name, frame
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve() != folder.resolve() and path.resolve().is_relative_to(folder.resolve())
 
 
-def _write(output: Path, name: str, frame: Frame, result: Prediction, overlay: bool, probabilities: bool) -> None:
-    # The mask comes last: where it is there, all that was asked for is there.
-    if probabilities:
-        with replacing(output / f"{name}.npz") as partial:
-            np.savez_compressed(partial, probability=result.probability.astype(np.float16))
-    if overlay:
-        write_frame(output / "overlays" / f"{name}.png", draw_overlay(frame, result.mask))
-    write_mask(output / f"{name}.png", result.mask)
-
-
-def _run_record(predictor: Predictor, outcome: FolderResult, done: Sequence[str]) -> dict[str, Any]:
-    import torch
-
-    return {
-        "schema_version": 1,
-        "configuration": predictor.configuration.name,
-        "device": str(predictor.device),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "mirror": predictor.inference.mirror,
-        "step": predictor.inference.step,
-        "threshold": predictor.inference.threshold,
-        "n_frames": outcome.n_frames,
-        "n_finished_before": len(done),
-        "failed": list(outcome.failed),
-        "seconds": round(outcome.seconds, 3),
-        "ms_per_frame": round(1000 * outcome.seconds / outcome.n_frames, 2) if outcome.n_frames else None,
-    }
+def _has_pictures(folder: Path) -> bool:
+    return folder.is_dir() and any(path.suffix.lower() in FRAME_ENDINGS for path in folder.iterdir())

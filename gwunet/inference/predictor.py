@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gwunet.checkpoint import BEST, FINAL, Checkpoint, load_checkpoint, load_weights
-from gwunet.device import resolve_device
+from gwunet.device import computes_bf16, resolve_device
 from gwunet.errors import FrameError, ModelError, UsageError
 from gwunet.exposed_field import Frame
 from gwunet.inference.ahead import ahead
@@ -62,7 +62,7 @@ class Predictor:
             step: distance of tiles as a share of their size. None as planned.
             threshold: probability from which a pixel is wire. None as planned.
             batch_size: tiles in one forward pass. None as planned for training.
-            precision: numbers that networks compute in; ``auto`` is fp16 on a GPU, fp32 on a CPU.
+            precision: numbers that networks compute in; ``auto`` is fp16 on a GPU, bf16 where a CPU has it, or fp32.
             compile: ``torch.compile`` the networks, on a GPU with CUDA graphs; the first frame of a size waits for it.
 
         Raises:
@@ -330,7 +330,9 @@ def _dtype(precision: PrecisionName, device: torch.device) -> torch.dtype | None
     """What autocast computes in; None for float32."""
     if precision != "auto":
         return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    return torch.float16 if device.type == "cuda" else None
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if computes_bf16(device) else None
 
 
 def _is_lack_of_memory(problem: RuntimeError) -> bool:

@@ -7,6 +7,7 @@ made-up pixels. It is also the fastest on a 512x512 8-bit X-ray frame (PNG 3.4 m
 
 import functools
 import hashlib
+import io
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,17 +64,30 @@ def read_frame(path: Path) -> NDArray[Any]:
     Raises:
         FrameError: the file is missing, damaged, coloured, of another number type, or holds several pages.
     """
-    pixels = _grey(_decode(path), path)
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise FrameError(
-            f"{path}: found {pixels.dtype} pixels; wanted uint8 or uint16: export the frame with 8 or 16 bits per pixel"
-        )
-    if min(pixels.shape) < MIN_SIDE_PX:
-        raise FrameError(
-            f"{path}: found a frame of {_size(pixels)} px; wanted at least {MIN_SIDE_PX} px on each side: "
-            "export the frame again or remove it"
-        )
-    return pixels
+    return _checked(_grey(_decode(path), path), str(path))
+
+
+def decode_png(data: bytes, name: str) -> NDArray[Any]:
+    """One greyscale frame from the bytes of a PNG file; as ``read_frame``.
+
+    Args:
+        data: the file's content.
+        name: what messages call it.
+
+    Raises:
+        FrameError: it is damaged, coloured or too small.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            deep_colour = image.mode.startswith("RGB") and _has_16_bit_channels(image)
+            if image.mode not in _PICTURE_MODES or deep_colour:
+                raise FrameError(f"{name}: found a {image.mode} picture; wanted greyscale of 8 or 16 bits")
+            pixels = np.array(image.convert("RGB") if image.mode == "P" else image)
+    except FrameError:
+        raise
+    except Exception as problem:  # as of damaged files
+        raise FrameError(f"{name}: found a damaged PNG ({problem}); wanted a whole one: send it again") from problem
+    return _checked(_grey(pixels, Path(name)), name)
 
 
 def digest_pixels(frame: NDArray[Any]) -> bytes:
@@ -190,6 +204,19 @@ def _decode_16_bit_colour(path: Path) -> NDArray[Any]:
     if pixels.dtype != np.uint16:
         raise FrameError(
             f"{path}: found 16-bit colour in separate planes; wanted greyscale: save it with one grey channel"
+        )
+    return pixels
+
+
+def _checked(pixels: NDArray[Any], name: str) -> NDArray[Any]:
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise FrameError(
+            f"{name}: found {pixels.dtype} pixels; wanted uint8 or uint16: export the frame with 8 or 16 bits per pixel"
+        )
+    if min(pixels.shape) < MIN_SIDE_PX:
+        raise FrameError(
+            f"{name}: found a frame of {_size(pixels)} px; wanted at least {MIN_SIDE_PX} px on each side: "
+            "export the frame again or remove it"
         )
     return pixels
 

@@ -37,6 +37,8 @@ class Video:
     path: Path
     frame_time_ms: float | None
     """By the stream's average rate; None where it has none."""
+    n_frames: int | None = None
+    """As the file says, which may be wrong; None where it does not."""
 
     @classmethod
     def open(cls, path: Path) -> "Video":
@@ -46,15 +48,16 @@ class Video:
             UsageError: PyAV is not installed.
             FrameError: the file is no video or damaged.
         """
-        av = _pyav()
+        av = require_pyav()
         try:
             with av.open(str(path)) as container:
                 if not container.streams.video:
                     raise FrameError(f"{path}: found no pictures in it; wanted a video: leave it out")
-                rate = container.streams.video[0].average_rate
+                stream = container.streams.video[0]
+                rate, n_frames = stream.average_rate, stream.frames
         except (av.error.FFmpegError, OSError) as problem:
             raise _damaged(path, problem) from problem
-        return cls(path=path, frame_time_ms=float(1000 / rate) if rate else None)
+        return cls(path=path, frame_time_ms=float(1000 / rate) if rate else None, n_frames=n_frames or None)
 
     def frames(self) -> Iterator[VideoFrame]:
         """All frames in turn; the memory taken does not depend on their number.
@@ -62,7 +65,7 @@ class Video:
         Raises:
             FrameError: the file is damaged, or a frame has colours.
         """
-        av = _pyav()
+        av = require_pyav()
         first = None
         try:
             with av.open(str(self.path)) as container:
@@ -78,7 +81,12 @@ class Video:
         return None if self.frame_time_ms is None else number * self.frame_time_ms
 
 
-def _pyav() -> Any:
+def require_pyav() -> Any:
+    """The module ``av``.
+
+    Raises:
+        UsageError: it is not installed.
+    """
     try:
         import av
     except ImportError:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gwunet.networks.bga import BGA
-from gwunet.networks.blocks import resize
+from gwunet.networks.blocks import pad_to_multiple, require_at_least, resize
 from gwunet.networks.registry import NETWORKS
 from gwunet.networks.sda import SDA
 
@@ -73,6 +73,9 @@ class FGANet(nn.Module):
         use_bga: False joins the plain encoder feature instead (the ablation's baseline).
         use_sda: False leaves the gates out (the ablation's baseline).
         deep_supervision: in training return the logits of every decoder stage and of the bottleneck.
+        stem_stride: blocks of so many pixels squared become the channels of one pixel before the first stage, and the
+            heads give such blocks of logits. With 2 every stage has a quarter of the pixels and costs about a quarter,
+            at the price of detail: for frames that cannot wait. 1, the paper's network, leaves frames as they are.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class FGANet(nn.Module):
         use_bga: bool = True,
         use_sda: bool = True,
         deep_supervision: bool = True,
+        stem_stride: int = 1,
     ) -> None:
         super().__init__()
         if len(features) < 2 or len(decoder_features) != len(features) - 1:
@@ -96,16 +100,19 @@ class FGANet(nn.Module):
             raise ValueError("features and decoder_features must be at least 1, and fusion_kernel_size odd")
         if decoder_middle not in ("out", "in"):
             raise ValueError(f"decoder_middle is {decoder_middle!r}, needed 'out' or 'in'")
+        require_at_least(1, stem_stride=stem_stride)
         self.deep_supervision = deep_supervision
-        self.stride = 1 << (len(features) - 1)
+        self.stem_stride = stem_stride
+        self.stride = stem_stride << (len(features) - 1)
         first_gated = len(features) - SDA_ENCODER_STAGES
+        block = stem_stride**2
         self.encoder = nn.ModuleList()
-        channels = in_channels
+        channels = in_channels * block
         for depth, width in enumerate(features):
             self.encoder.append(Stage(channels, width, width, use_sda and depth >= first_gated and depth > 0))
             channels = width
         self.decoder = nn.ModuleList()
-        self.heads = nn.ModuleList([nn.Conv2d(channels, 1, 1)])
+        self.heads = nn.ModuleList([nn.Conv2d(channels, block, 1)])
         for depth, (skip, width) in enumerate(zip(reversed(features[:-1]), decoder_features, strict=True)):
             self.decoder.append(
                 DecoderStage(
@@ -117,7 +124,7 @@ class FGANet(nn.Module):
                     use_sda=use_sda and depth < SDA_DECODER_STAGES,
                 )
             )
-            self.heads.append(nn.Conv2d(width, 1, 1))
+            self.heads.append(nn.Conv2d(width, block, 1))
             channels = width
         self._start_from_edges()
 
@@ -130,7 +137,9 @@ class FGANet(nn.Module):
         """
         first = next(module for module in self.encoder.modules() if isinstance(module, nn.Conv2d))
         with torch.no_grad():
-            first.weight -= first.weight.mean(dim=(2, 3), keepdim=True)
+            # The pixels of a block are neighbours: one kernel over all of them sums to zero, not each of its parts.
+            kernels = first.weight.view(first.out_channels, -1, self.stem_stride**2, *first.kernel_size)
+            kernels -= kernels.mean(dim=(2, 3, 4), keepdim=True)
 
     def forward(self, frames: Tensor) -> Tensor | tuple[Tensor, ...]:
         """``(B, C, H, W)`` to logits ``(B, 1, H, W)``.
@@ -145,7 +154,7 @@ class FGANet(nn.Module):
                 raise ValueError(f"patches are {height} x {width}, one edge must be above {self.stride}")
             frames = F.pad(frames, (0, self.stride + 1 - width, 0, 0))
         skips: list[Tensor] = []
-        feature = frames
+        feature = self._blocks(frames)
         for depth, stage in enumerate(self.encoder):
             if depth:
                 skips.append(feature)
@@ -156,6 +165,20 @@ class FGANet(nn.Module):
             feature = stage(skips.pop(), feature)
             below.append(feature)
         if self.training and self.deep_supervision:
-            return tuple(head(feature) for head, feature in zip(reversed(self.heads), reversed(below), strict=True))
-        logits: Tensor = self.heads[-1](feature)
+            return tuple(
+                self._pixels(head(feature), -(-height // 2**index), -(-width // 2**index))
+                for index, (head, feature) in enumerate(zip(reversed(self.heads), reversed(below), strict=True))
+            )
+        return self._pixels(self.heads[-1](feature), height, width)
+
+    def _blocks(self, frames: Tensor) -> Tensor:
+        """``(B, C, H, W)`` to ``(B, C * S * S, ceil(H / S), ceil(W / S))`` with ``S`` the stem's stride."""
+        if self.stem_stride == 1:
+            return frames
+        return F.pixel_unshuffle(pad_to_multiple(frames, self.stem_stride), self.stem_stride)
+
+    def _pixels(self, logits: Tensor, height: int, width: int) -> Tensor:
+        """``(B, S * S, h, w)`` to ``(B, 1, height, width)``, the way back."""
+        if self.stem_stride > 1:
+            logits = F.pixel_shuffle(logits, self.stem_stride)
         return logits[..., :height, :width]

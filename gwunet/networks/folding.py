@@ -119,6 +119,11 @@ class _Operands(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch ha
         """Count every tensor in nested tuples, lists and dicts."""
         self.count.update(id(each) for each in tree_leaves(values) if isinstance(each, Tensor))
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Torch would import its compiler to keep it from this code, which no compiler sees: seconds at every start.
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
         if not self.paused:

@@ -139,6 +139,10 @@ def test_training_before_planning(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["-c", "unet", "-pl", "LinkNetPlanner"], 2, ["-c unet", "LinkNetPlanner", "linknet alone"]),
         (["-pl", "FGANetPlaner"], 2, ["did you mean 'FGANetPlanner'"]),
         (["-np", "0"], 2, ["-np 0"]),
+        (["--realtime", "0"], 2, ["--realtime 0.0", "above 0"]),
+        (["--realtime", "nan"], 2, ["--realtime nan"]),
+        (["-c", "fganet_realtime"], 2, ["fganet_realtime", "add --realtime FRAMES_PER_SECOND"]),
+        (["-pl", "LinkNetPlanner", "--realtime", "15"], 2, ["--realtime with -pl LinkNetPlanner"]),
     ],
 )
 def test_wrong_use_of_planning(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gwunet.checkpoint import Checkpoint
+from gwunet.device import computes_bf16
 from gwunet.errors import FrameError, ModelError, UsageError
 from gwunet.exposed_field import Border
 from gwunet.inference import Prediction, Predictor
@@ -148,7 +149,7 @@ def test_other_errors_of_a_network_are_no_lack_of_memory(make_predictor: Callabl
 
 
 def test_precision_is_what_was_asked_for(trained: Predictor, make_configuration: Callable[..., Configuration]) -> None:
-    assert trained.runtime.endswith("float32")
+    assert trained.runtime.endswith("bfloat16" if computes_bf16(torch.device("cpu")) else "float32")
     network = build_network(make_configuration(network=Spec(name="UNet", arguments={"features": (4, 8)})))
     checkpoint = Checkpoint(
         dataset="Dataset001_Made",

@@ -64,7 +64,8 @@ def as_trained() -> Callable[[nn.Module], nn.Module]:
             network.train()(frames)
             for norm in norms:
                 norm.momentum = 0.1
-            *_, head = (each for each in network.modules() if isinstance(each, nn.Conv2d) and each.out_channels == 1)
+            logits = getattr(network, "stem_stride", 1) ** 2
+            *_, head = (each for each in network.modules() if getattr(each, "out_channels", 0) == logits)
             head.weight *= 0.5 / network.eval()(frames).std()
         return network
 

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gwunet.fingerprint import Fingerprint
 from gwunet.losses import LOSSES, DeepSupervision
 from gwunet.networks import NETWORKS
+from gwunet.planners.realtime import CPU_CANDIDATES
 from gwunet.planners.shapes import rule_for
 from gwunet.planning import PLANNERS
 from gwunet.plans import Target
@@ -47,8 +48,14 @@ class Comparing(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("name", PLANNERS.names())
-def test_a_training_step_of_every_planner(name: str, make_fingerprint: Callable[..., Fingerprint]) -> None:
-    plan = PLANNERS.get(name)().plan(make_fingerprint(), Target(device="cpu", memory_gb=24.0))
+def test_a_training_step_of_every_planner(
+    name: str, make_fingerprint: Callable[..., Fingerprint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gwunet.planners.latency.milliseconds_per_frame", lambda *_: 1.0)
+    monkeypatch.setattr("gwunet.planners.realtime.CANDIDATES", {"cpu": CPU_CANDIDATES[2:3]})
+    planner = PLANNERS.get(name)()
+    rate = 15.0 if getattr(planner, "keeps_rate", False) else None
+    plan = planner.plan(make_fingerprint(), Target(device="cpu", memory_gb=24.0, realtime_fps=rate))
     with torch.device("meta"), Comparing() as comparing:
         network = NETWORKS.get(plan.network.name)(**plan.network.arguments).train()
         frames, target = torch.empty(2, 1, 96, 64), torch.empty(2, 1, 96, 64, dtype=torch.uint8)
@@ -80,6 +87,9 @@ def test_a_training_step_of_every_planner(name: str, make_fingerprint: Callable[
         lambda x: (x > 0).sum() // 2,
         lambda x: x.mean((2, 3), keepdim=True) * x,
         lambda x: torch.stack((x, x), dim=-1),
+        lambda x: functional.pixel_shuffle(x, 2),
+        lambda x: functional.pixel_shuffle(x.to(memory_format=torch.channels_last), 2),
+        lambda x: functional.pixel_unshuffle(x[0, :, 1:, 3:], 4),
         lambda x: torch.cat((x, x[:, :2]), dim=-3),
         lambda x: torch.zeros_like(x, dtype=torch.uint8) + x,
         lambda x: torch.maximum(x, x + 1, out=torch.empty(x.shape)),
@@ -101,6 +111,8 @@ def test_counting_does_without_torchs_compiler() -> None:
         "from gwunet.planners.counting import count_step_memory\n"
         "for network, loss, outputs in (('FGANet', 'HybridLoss', 6), ('LinkNet', 'ModifiedFocalLoss', 1)):\n"
         "    count_step_memory(NETWORKS.get(network), LOSSES.get(loss)(), [1.0] * outputs, (64, 64), 'cpu')\n"
+        "blocks = lambda: NETWORKS.get('FGANet')(features=(4, 4), decoder_features=(4,), stem_stride=2)\n"
+        "count_step_memory(blocks, LOSSES.get('HybridLoss')(), [1.0] * 2, (64, 64), 'cpu')\n"
         "print([name for name in ('sympy', 'torch._dynamo') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)

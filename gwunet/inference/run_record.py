@@ -1,0 +1,124 @@
+"""``run.json``: what made the masks in a folder, how it went, and what does not fit what was there before."""
+
+import dataclasses
+import platform
+from pathlib import Path
+from typing import Any, Literal
+
+import gwunet
+from gwunet.errors import SchemaError
+from gwunet.io.spacing import PixelSpacing
+from gwunet.jsonio import read_json
+
+SCHEMA_VERSION = 2
+PATTERN = "run*.json"
+
+State = Literal["running", "finished", "interrupted", "failed"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """A frame without a mask."""
+
+    frame: str
+    """As its mask would be called."""
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RunFile:
+    """A DICOM file or a video among the sources."""
+
+    name: str
+    """What the names of its masks begin with."""
+    n_frames: int | None
+    """None of a video."""
+    frame_time_ms: float | None
+    """From one frame to the next; None where the file does not say."""
+    spacing: PixelSpacing | None
+    """None where the file does not say."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RunOptions:
+    """What masks depend on besides the model, and what was written with them."""
+
+    mirror: bool
+    step: float
+    threshold: float
+    overlay: bool
+    save_probabilities: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class RunRecord:
+    """One command's work on a folder of masks."""
+
+    schema_version: int
+    state: State
+    """``running`` in a file that nobody works on any more: the command was killed."""
+    gwunet: str
+    """Version."""
+    python: str
+    """Version."""
+    runtime: str
+    """What ran the network, with version and precision."""
+    device: str
+    batch_size: int
+    """Tiles in one forward pass, at the end."""
+    model: dict[str, Any]
+    """What it is called by: dataset, configuration, folds; or the file."""
+    options: RunOptions
+    source: str
+    """Name of the file or folder with the frames."""
+    num_parts: int
+    """How many commands share the frames."""
+    part_id: int
+    """Which of them this is, from 0."""
+    runs: tuple[RunFile, ...]
+    """DICOM files and videos."""
+    n_frames: int
+    """Masks written by this command."""
+    n_finished_before: int
+    """Masks that were there already."""
+    finished_before_with: tuple[str, ...]
+    """In what the options or the model of those masks differ from this file's."""
+    failed: tuple[Failure, ...]
+    seconds: float
+    """From the first frame to the last mask; loading the model not counted."""
+    frames_per_second: float | None
+    ms_per_frame: float | None
+
+
+def versions() -> dict[str, Any]:
+    """The fields of a record that are the same for every run of an installation."""
+    return {"schema_version": SCHEMA_VERSION, "gwunet": gwunet.__version__, "python": platform.python_version()}
+
+
+def record_name(num_parts: int, part_id: int) -> str:
+    """``run.json``, or of one command among several its own file."""
+    return "run.json" if num_parts == 1 else f"run_part_{part_id}.json"
+
+
+def earlier_record(path: Path) -> RunRecord | None:
+    """The record at ``path``, or else of another command on the same folder; None where there is none.
+
+    Raises:
+        SchemaError: it is damaged or of another version.
+    """
+    others = [other for other in sorted(path.parent.glob(PATTERN)) if other != path]
+    present = next((candidate for candidate in (path, *others) if candidate.is_file()), None)
+    if present is None:
+        return None
+    record = read_json(RunRecord, present)
+    if record.schema_version != SCHEMA_VERSION:
+        raise SchemaError(f"{present}: schema_version: expected {SCHEMA_VERSION}, got {record.schema_version}")
+    return record
+
+
+def differences(earlier: RunRecord, model: dict[str, Any], options: RunOptions, runtime: str) -> tuple[str, ...]:
+    """In words, where an earlier run's model and options were not these; also what that run itself had found."""
+    before = {**earlier.model, **dataclasses.asdict(earlier.options), "runtime": earlier.runtime}
+    now = {**model, **dataclasses.asdict(options), "runtime": runtime}
+    found = [f"{key} {before.get(key)} (now {now.get(key)})" for key in before | now if before.get(key) != now.get(key)]
+    return tuple(dict.fromkeys([*earlier.finished_before_with, *found]))

@@ -1,0 +1,166 @@
+"""What files become which frames, under which names."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import SimpleITK
+from numpy.typing import NDArray
+from PIL import Image
+
+from gwunet.errors import DatasetError, FrameError, UsageError
+from gwunet.inference.folder import find_frames
+from gwunet.inference.sources import find_runs, frame_index, frame_name
+
+Frames = NDArray[np.uint8]
+FRAMES: Frames = np.random.default_rng(0).integers(0, 256, (3, 24, 32), np.uint8)
+
+
+def save_picture(path: Path, frame: Frames = FRAMES[0]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(frame).save(path)
+
+
+def save_dicom(path: Path, frames: Frames = FRAMES, **tags: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = SimpleITK.GetImageFromArray(frames)
+    for tag, value in {"0008|0060": "XA", "0018|1063": "40", **tags}.items():
+        picture.SetMetaData(tag, value)
+    writer = SimpleITK.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.KeepOriginalImageUIDOn()
+    writer.SetFileName(f"{path}.dcm")
+    writer.Execute(picture)
+    Path(f"{path}.dcm").rename(path)
+
+
+def save_video(path: Path, frames: Frames = FRAMES) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=20)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:], "gray"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+
+
+def all_frames(source: Path) -> dict[str, Frames]:
+    """Name to pixels, of everything that is found."""
+    return {frame.name: np.asarray(frame.read()) for run in find_runs(source) for frame in run.frames()}
+
+
+def test_nested_folders_of_all_kinds(tmp_path: Path) -> None:
+    save_picture(tmp_path / "z.bmp", FRAMES[1])
+    save_picture(tmp_path / "a" / "b" / "x.png", FRAMES[2])
+    save_picture(tmp_path / ".hidden" / "x.png")
+    save_picture(tmp_path / "a" / ".x.png")
+    save_dicom(tmp_path / "a" / "1.2.840.7")  # as hospitals name them, without an ending
+    save_dicom(tmp_path / "single.dcm", FRAMES[:1])
+    save_video(tmp_path / "v" / "film.avi")
+    (tmp_path / "notes.txt").write_text("no frame")
+    found = all_frames(tmp_path)
+    numbers = [f"{index:04d}" for index in range(3)]
+    run, film = [f"a/1.2.840.7_{number}" for number in numbers], [f"v/film_{number}" for number in numbers]
+    assert list(found) == [*run, "a/b/x", "single", *film, "z"]
+    np.testing.assert_array_equal(np.stack([found[name] for name in run]), FRAMES)
+    np.testing.assert_array_equal(np.stack([found[name] for name in film]), FRAMES)
+    for name, expected in (("z", FRAMES[1]), ("a/b/x", FRAMES[2]), ("single", FRAMES[0])):
+        np.testing.assert_array_equal(found[name], expected)
+
+
+@pytest.mark.parametrize(("save", "name"), [(save_picture, "x.png"), (save_dicom, "x.dcm"), (save_video, "x.mkv")])
+def test_one_file(tmp_path: Path, save: Callable[[Path], None], name: str) -> None:
+    save(tmp_path / name)
+    (run,) = find_runs(tmp_path / name)
+    frames = list(run.frames())
+    assert [frame.name for frame in frames] == (["x"] if name == "x.png" else ["x_0000", "x_0001", "x_0002"])
+    assert run.n_frames == (None if name == "x.mkv" else len(frames))
+    assert run.frame_time_ms == {"x.png": None, "x.dcm": 40.0, "x.mkv": 50.0}[name]
+    assert [frame_index(run, frame_name(run, index)) for index in range(len(frames))] == list(range(len(frames)))
+
+
+def test_the_channel_suffix_goes_where_all_pictures_have_it(tmp_path: Path) -> None:
+    for name in ("one_0000.png", "b/two_0000.png"):
+        save_picture(tmp_path / name)
+    assert sorted(all_frames(tmp_path)) == ["b/two", "one"]
+    save_picture(tmp_path / "three.png")
+    assert sorted(all_frames(tmp_path)) == ["b/two_0000", "one_0000", "three"]
+
+
+@pytest.mark.parametrize("other", ["run.dcm", "run_0001.png", "run.avi"])
+def test_masks_of_one_name_are_refused(tmp_path: Path, other: str) -> None:
+    save_dicom(tmp_path / "run.ima")
+    {".dcm": save_dicom, ".png": save_picture, ".avi": save_video}[Path(other).suffix](tmp_path / other)
+    with pytest.raises(DatasetError, match=r"its mask would have the name of run\.\w+'s; rename one of them"):
+        find_runs(tmp_path)
+
+
+def test_damaged_files_are_one_frame_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "run.dcm").write_bytes(b"no DICOM")
+    (tmp_path / "film.avi").write_bytes(b"no video")
+    save_picture(tmp_path / "x.png")
+    film, run, picture = (list(found.frames()) for found in find_runs(tmp_path))
+    for (only,), name in ((film, "film.avi"), (run, "run.dcm")):
+        with pytest.raises(FrameError, match=name):
+            only.read()
+    np.testing.assert_array_equal(picture[0].read(), FRAMES[0])
+
+
+def test_a_video_is_read_up_to_where_it_cannot_be(tmp_path: Path) -> None:
+    colours = np.repeat(FRAMES[..., None], 3, axis=3)
+    colours[2, ..., 0] //= 2
+    with av.open(str(tmp_path / "film.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=20)
+        stream.height, stream.width, stream.pix_fmt = 24, 32, "bgr0"
+        for frame in colours:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    (run,) = find_runs(tmp_path)
+    *good, bad = run.frames()
+    np.testing.assert_array_equal(np.stack([frame.read() for frame in good]), FRAMES[:2])
+    with pytest.raises(FrameError, match=r"film\.mkv: frame 3: found .* coloured pixels"):
+        bad.read()
+
+
+def test_dicom_without_pixels_is_left_out(tmp_path: Path) -> None:
+    save_dicom(tmp_path / "run.dcm", FRAMES[:1])
+    whole = (tmp_path / "run.dcm").read_bytes()
+    (tmp_path / "report.dcm").write_bytes(whole[: whole.rindex(b"\xe0\x7f\x10\x00")])
+    assert list(all_frames(tmp_path)) == ["run"]
+
+
+def test_folders_without_frames_and_missing_ones_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no frame")
+    with pytest.raises(DatasetError, match=r"no frames there; wanted \.png"):
+        find_runs(tmp_path)
+    with pytest.raises(DatasetError, match="found no frames in it"):
+        find_runs(tmp_path / "notes.txt")
+    with pytest.raises(UsageError, match="no such file or folder"):
+        find_runs(tmp_path / "missing")
+
+
+def test_results_never_land_on_frames(tmp_path: Path) -> None:
+    frames = tmp_path / "frames"
+    save_picture(frames / "x.png")
+    save_picture(frames / "a" / "y.png")
+    for output in (frames, frames / "a"):
+        with pytest.raises(UsageError, match="holds the frames themselves"):
+            find_frames(frames, output)
+    save_picture(tmp_path / "out" / "frames" / "frames" / "x.png")
+    save_picture(tmp_path / "out" / "frames" / "x.png")
+    with pytest.raises(UsageError, match="holds the frames themselves"):
+        find_frames(tmp_path / "out" / "frames", tmp_path / "out")
+    save_picture(frames / "overlays" / "x.png")
+    with pytest.raises(UsageError, match="would stand among the overlays"):
+        find_frames(frames, tmp_path / "masks", overlay=True)
+
+
+def test_results_below_the_frames_are_no_frames(tmp_path: Path) -> None:
+    save_picture(tmp_path / "x.png")
+    save_picture(tmp_path / "masks" / "x.png")
+    (tmp_path / "masks" / "run.json").write_text("{}")
+    save_video(tmp_path / "annotated.mkv")
+    found = find_frames(tmp_path, tmp_path / "masks", video=tmp_path / "annotated.mkv")
+    assert [run.name for run in found] == ["x"]
