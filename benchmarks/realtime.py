@@ -4,7 +4,7 @@
         [--rate FPS] [--size 512] [--train_minutes M]
 
 DATASET has test frames with masks and both configurations trained (fold 0); with --train_minutes each is trained first
-for so long, one after the other. Dice is the mean over the test frames, each plan predicting as it is planned (mirrored
+for so long, one after the other. Dice is pooled over the test frames, each plan predicting as it is planned (mirrored
 copies where it has them).
 
 Then a source gives frames at the rate, the plan's own unless --rate is given, whether or not they are answered: the
@@ -83,10 +83,10 @@ def row(name: str, workspace: Workspace, raw: Dataset, frames: Sequence[Frame], 
 
 
 def dice(predictor: Predictor, raw: Dataset) -> float:
-    """The mean over the test frames; where neither mask has wire it is 1."""
+    """Pooled over the test frames."""
     with tempfile.TemporaryDirectory() as folder:
         predict_folder(predictor, raw.folder / "imagesTs", Path(folder))
-        value = evaluate_folder(raw.folder / "labelsTs", Path(folder)).per_frame_mean.dice
+        value = evaluate_folder(raw.folder / "labelsTs", Path(folder)).pooled.dice
     assert value is not None
     return value
 
