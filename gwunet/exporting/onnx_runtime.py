@@ -96,7 +96,6 @@ class OnnxNetwork:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.log_severity_level = 4  # what goes wrong is in the exception; standard output may be somebody's JSON
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         for name, edge in zip(AXES, sizes or (), strict=False):
             options.add_free_dimension_override_by_name(name, edge)
         providers = [self.provider] if self.provider == CPU_PROVIDER else [self.provider, CPU_PROVIDER]
