@@ -74,7 +74,8 @@ def make_frames(output: Path, frames: int) -> None:
     """A few to plan on, in raw/, and the ones to predict, under both programs' names."""
     raw = output / "workspace" / "raw" / NAME
     if not raw.is_dir():
-        counts = {"patients": 5, "test_patients": -(-frames // 20), "sequences": 2, "frames": 10}
+        tested = -(-frames // 20)
+        counts = {"patients": 5 + tested, "test_patients": tested, "sequences": 2, "frames": 10}
         synthesize_dataset(raw, **counts, size=EDGE, processes=available_cores())
     for program, suffix in (("gwunet", ""), ("nnunet", "_0000")):
         for name, count in (("one", 1), ("all", frames)):
@@ -104,7 +105,7 @@ def prepare(output: Path, peer: Peer) -> dict[str, float]:
     if not (peer.folder / "results" / NAME).is_dir():
         copy_for_nnunet(Dataset.open(workspace / "raw" / NAME), peer.folder / "raw" / NAME)
         cores = str(available_cores())
-        flags = ["-d", NAME, "-c", "2d", "--verify_dataset_integrity", "-npfp", cores, "-np", cores]
+        flags = ["-d", NAME[7:10], "-c", "2d", "--verify_dataset_integrity", "-npfp", cores, "-np", cores]
         run_logged([peer.command("nnUNetv2_plan_and_preprocess"), *flags], output / "plan.log", peer.environment())
         run_logged(*peer.training(NAME, "nnUNetPlans", 0, SECONDS_OF_TRAINING, 1, output / "train.log"))
     return {name: gwunet_gmacs(read_json(Plans, plans_file), name) for name in (PLANNED, EQUAL)} | {
