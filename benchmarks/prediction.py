@@ -4,8 +4,8 @@
 
 Both programs plan the same simulated frames by themselves, are trained for next to no time (masks are poor, their cost
 is the same), and predict with one fold and without mirrored copies, by their own commands. Rows of gwunet: its plan for
-a CPU, the same in bf16, and an FGA-Net of as many multiply-accumulates in a frame as nnU-Net's network has. A command's
-start does not count in frames per second: they are of the frames beyond one, its time for all less its time for one.
+a CPU, the same in float32, and an FGA-Net of as many multiply-accumulates in a frame as nnU-Net's network has. The
+start of a command does not count in frames per second: its time for all less its time for one, over the others.
 
 VENV and FILE are those of equal_time.py. Writes OUT/prediction.md.
 """
@@ -157,14 +157,14 @@ def ways_of(output: Path, peer: Peer) -> list[Way]:
     return [
         Way(says="gwunet, its CPU plan", command=(*model, "-c", PLANNED), suffix="", environment={}),
         Way(
-            says="gwunet, its CPU plan, bf16",
-            command=(*model, "-c", PLANNED, "--precision", "bf16"),
+            says="gwunet, its CPU plan in float32",
+            command=(*model, "-c", PLANNED, "--precision", "fp32"),
             suffix="",
             environment={},
         ),
         Way(
             says="gwunet, as many multiply-accumulates",
-            command=(*model, "-c", EQUAL, "--precision", "bf16"),
+            command=(*model, "-c", EQUAL),
             suffix="",
             environment={},
         ),
