@@ -1,11 +1,9 @@
 """The comparison in equal time: nnU-Net's smaller plan, its folds and frames, what is refused, and the table."""
 
 import dataclasses
-import importlib.util
 import json
 import re
 import statistics
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,19 +18,6 @@ from gwunet.evaluation.folder import evaluate_folder
 from gwunet.io.frames import write_mask
 from gwunet.jsonio import write_json
 from gwunet.splits import Fold, Splits, load_splits
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "equal_time.py"
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("equal_time", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def nnunet_plans(patch: tuple[int, int], batch: int, strides: list[list[int]]) -> dict[str, Any]:

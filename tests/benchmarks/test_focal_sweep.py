@@ -1,10 +1,8 @@
 """The sweep over alpha and gamma on a tiny dataset: rows, figures, going on, and the published tables."""
 
-import importlib.util
 import json
 import logging
 import shutil
-import sys
 import typing
 from pathlib import Path
 from types import ModuleType
@@ -19,19 +17,10 @@ from gwunet.plans import Target
 from gwunet.splits import Grouping
 from gwunet.synthetic import synthesize_dataset
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "focal_sweep.py"
 
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("focal_sweep", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    module.keep_freed_memory = lambda: None  # type: ignore[attr-defined]
-    return module
+@pytest.fixture(scope="module", autouse=True)
+def _no_settings_for_this_process(script: ModuleType) -> None:
+    script.keep_freed_memory = lambda: None  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="module")

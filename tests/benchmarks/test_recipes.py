@@ -1,8 +1,6 @@
 """A row is trained once, with the flags of its recipe, and the table has what was scored."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -11,19 +9,6 @@ import pytest
 from gwunet.errors import UsageError
 from gwunet.trainers import FGANetPaper, LinkNetPaper
 from gwunet.training import TRAINERS
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "recipes.py"
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("recipes", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_every_recipe_names_what_there_is(script: ModuleType) -> None:

@@ -1,8 +1,6 @@
 """The two kinds can be made, a score is not computed twice, and the table has what was scored."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -12,19 +10,6 @@ import pytest
 from gwunet.cli.synthesize import main as synthesize
 from gwunet.dataset import Dataset
 from gwunet.errors import UsageError
-
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "simulated_kinds.py"
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("simulated_kinds", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(("name", "dtype", "learns_from"), [("fine", np.uint16, 1), ("coarse", np.uint8, 20)])
