@@ -57,6 +57,18 @@ def recomputed(features: Tensor, offsets: Tensor, modulation: Tensor, weight: Te
     return output
 
 
+def in_bf16(features: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
+    """``by_rows`` as prediction has it on a CPU with bf16: without gradients it sums in bf16 too."""
+    with torch.autocast("cpu", torch.bfloat16):
+        return by_rows(features, offsets, modulation, weight)
+
+
+def sums_in_float32(features: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
+    """The same but for the sums, as training has it."""
+    with torch.autocast("cpu", torch.bfloat16), torch.inference_mode(False), torch.enable_grad():
+        return by_rows(features, offsets, modulation, weight)
+
+
 def torchvisions(features: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
     """torchvision's operator, where it is installed and agrees."""
     operator = torchvision_operator(features.device.type)
@@ -71,6 +83,8 @@ WAYS: dict[str, Operator] = {
     "tap_by_tap": tap_by_tap,
     "gather": gather,
     "recomputed": recomputed,
+    "in_bf16": in_bf16,
+    "sums_in_float32": sums_in_float32,
     "torchvision": torchvisions,
 }
 
@@ -138,11 +152,11 @@ def main() -> None:
                 [*command, "--one", way, *map(str, size)], capture_output=True, text=True, check=False
             )
             if done.returncode:
-                print(f"  {way:<11} {done.stderr.strip().splitlines()[-1]}")
+                print(f"  {way:<15} {done.stderr.strip().splitlines()[-1]}")
                 continue
             found = json.loads(done.stdout)
             print(
-                f"  {way:<11} forward {found['forward_ms']:8.1f} ms  and backward "
+                f"  {way:<15} forward {found['forward_ms']:8.1f} ms  and backward "
                 f"{found['forward_and_backward_ms']:8.1f} ms  peak {found['peak_mib']:7.0f} MiB",
                 flush=True,
             )

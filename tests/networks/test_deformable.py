@@ -196,6 +196,21 @@ def test_the_layer_starts_as_half_a_convolution_and_learns_its_offsets() -> None
     assert (gradient.flatten(1).abs().sum(1) > 0).all()  # each of 18 offsets and 9 modulations
 
 
+def test_without_gradients_bf16_rounds_values_and_not_places() -> None:
+    """Against the same on values rounded before, in float64: what is left is the rounding of factors and of sums."""
+    given = inputs((1, 16, 20, 300), 8, 2.0)
+    features, offsets, modulation, weight = given
+    rounded = [values.to(torch.bfloat16).double() for values in (features, weight)]
+    expected = by_rows(rounded[0], offsets, modulation, rounded[1])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        found = by_rows(*(values.float() for values in given))
+    assert found.dtype == torch.bfloat16
+    assert (found.double() - expected).abs().max() < 0.01 * expected.abs().max()
+    with torch.autocast("cpu", torch.bfloat16):
+        with_gradients = by_rows(*(values.float() for values in given))
+    assert (found.double() - with_gradients.double()).abs().max() < 0.01 * expected.abs().max()
+
+
 def test_sampling_stays_in_float32_under_autocast() -> None:
     torch.manual_seed(0)
     layer = DeformableConv2d(4, 4).requires_grad_(False)
