@@ -51,7 +51,7 @@ def by_rows(features: Tensor, offsets: Tensor, modulation: Tensor, weight: Tenso
 
     ``embedding_bag`` sums whole rows of contiguous channels, and the modulation costs nothing as a part of its
     weights. Features and offsets in channels_last memory spare copies. Where the convolution after it is to run in
-    bf16 and nobody asks for gradients, rows and weights are rounded to bf16 before the sum and not after it, which makes
+    bf16 and nobody asks for gradients, rows and weights are rounded to bf16 before the sum, not after it, which makes
     the sum up to five times as fast.
     """
     batch, channels, height, width = features.shape
