@@ -1,0 +1,209 @@
+"""From a mask to the branches of its skeleton: thinning, and the graph of what is left.
+
+Work is in proportion to the wire's pixels, not to the frame's: a thinning that scans the whole frame in every pass
+would alone take longer than all of this module.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+Mask = NDArray[np.bool_]
+Indices = NDArray[np.int64]
+Points = NDArray[np.float64]
+
+FREE = -1
+"""In place of a node: the branch ends there."""
+
+MAX_BRANCHES = 64
+"""No more are followed, the longest ones; a mask with more is noise."""
+
+NEIGHBOURS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+"""Row and column steps, clockwise from the pixel above; the bits of a neighbourhood's code in this order."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    """A piece of the skeleton between two nodes or free ends."""
+
+    points: Points
+    """(N, 2) rows and columns, one pixel after the other; a node at its start or end is in it."""
+    nodes: tuple[int, int]
+    """Of the first and the last point: number of a node, or ``FREE``."""
+
+    @property
+    def length(self) -> float:
+        return float(np.hypot(*np.diff(self.points, axis=0).T).sum())
+
+
+def _deletable(second: bool) -> Mask:
+    """(256,) by neighbourhood code: whether a pixel goes in a half-step of thinning.
+
+    Reference: Guo and Hall, Parallel thinning with two-subiteration algorithms, CACM 32 (1989), algorithm A1. It keeps
+    lines of two pixels, which the older algorithm of Zhang and Suen deletes where they run diagonally.
+    """
+    above, upper_right, right, lower_right, below, lower_left, left, upper_left = _bits()
+    runs = (
+        (~above & (upper_right | right)).astype(int)
+        + (~right & (lower_right | below))
+        + (~below & (lower_left | left))
+        + (~left & (upper_left | above))
+    )
+    one = (upper_left | above).astype(int) + (upper_right | right) + (lower_right | below) + (lower_left | left)
+    two = (above | upper_right).astype(int) + (right | lower_right) + (below | lower_left) + (left | upper_left)
+    fewest = np.minimum(one, two)
+    held = (above | upper_right | ~lower_right) & right if second else (below | lower_left | ~upper_left) & left
+    return np.asarray((runs == 1) & (fewest >= 2) & (fewest <= 3) & ~held)
+
+
+def _bits() -> Mask:
+    """(8, 256) the neighbours that a code stands for."""
+    return np.asarray(((np.arange(256) >> np.arange(8)[:, None]) & 1).astype(bool))
+
+
+def _linked() -> Mask:
+    """(8, 256) neighbours a skeleton pixel is linked to: a diagonal one only if no straight one leads there."""
+    bits = _bits()
+    straight = np.roll(bits, 1, axis=0) | np.roll(bits, -1, axis=0)
+    linked = bits.copy()
+    linked[1::2] &= ~straight[1::2]
+    return np.asarray(linked)
+
+
+_DELETABLE = np.stack([_deletable(False), _deletable(True)])
+_LINKED = _linked()
+_DEGREE = _LINKED.sum(axis=0)
+
+
+class _Plane:
+    """A mask with a frame of background around it, as a flat array."""
+
+    def __init__(self, mask: Mask) -> None:
+        padded = np.pad(mask, 1)
+        self.stride = padded.shape[1]
+        self.flat = padded.ravel()
+        self.steps = np.array([row * self.stride + column for row, column in NEIGHBOURS])
+
+    def codes(self, pixels: Indices) -> NDArray[np.uint8]:
+        return np.packbits(self.flat[pixels[:, None] + self.steps], bitorder="little")
+
+    def coordinates(self, pixels: Indices) -> Points:
+        return np.stack([pixels // self.stride - 1, pixels % self.stride - 1], axis=1).astype(np.float64)
+
+
+def _thin(plane: _Plane) -> Indices:
+    """Thins ``plane`` to lines of one pixel; returns what is left, in order."""
+    latest = np.zeros(len(plane.flat), np.int64)
+    active = np.flatnonzero(plane.flat)
+    before: Indices | None = None
+    for half in _alternating():
+        gone = active[_DELETABLE[half][plane.codes(active)]]
+        plane.flat[gone] = False
+        if before is None:  # the second half-step, too, has to see every pixel
+            before = gone
+            active = active[plane.flat[active]]
+            continue
+        changed = np.concatenate([before, gone])
+        if not changed.size:
+            break
+        # A pixel whose neighbourhood is as it was when last looked at stays.
+        near = (changed[:, None] + plane.steps).ravel()
+        near = near[plane.flat[near]]
+        order = np.arange(len(near))
+        latest[near] = order
+        active = near[latest[near] == order]
+        before = gone
+    return np.flatnonzero(plane.flat)
+
+
+def _alternating() -> Any:
+    while True:
+        yield 0
+        yield 1
+
+
+def branches_of(mask: Mask) -> list[Branch]:
+    """The skeleton of a (H, W) mask, cut at its nodes; where three or more branches meet is a node."""
+    plane = _Plane(mask)
+    pixels = _thin(plane)
+    if not pixels.size:
+        return []
+    number = np.full(len(plane.flat), FREE)
+    number[pixels] = np.arange(len(pixels))
+    codes = plane.codes(pixels)
+    linked = _LINKED[:, codes].T
+    neighbours = np.where(linked, number[pixels[:, None] + plane.steps], FREE)
+    is_node = _DEGREE[codes] >= 3
+    node_of, centres = _nodes(plane, pixels, number, is_node)
+    chains = _chains(np.where(is_node[neighbours] & linked, FREE, neighbours), is_node)
+    if len(chains) > MAX_BRANCHES:
+        chains = sorted(chains, key=len, reverse=True)[:MAX_BRANCHES]
+    points = plane.coordinates(pixels)
+    return [_branch(chain, points, neighbours, node_of, centres) for chain in chains]
+
+
+def _nodes(plane: _Plane, pixels: Indices, number: Indices, is_node: Mask) -> tuple[Indices, Points]:
+    """(P,) the node of every pixel or ``FREE``, and the nodes' centres: node pixels that touch are one node."""
+    node_of = np.full(len(pixels), FREE)
+    of_nodes = np.flatnonzero(is_node)
+    if not of_nodes.size:
+        return node_of, np.empty((0, 2))
+    beside = number[pixels[of_nodes][:, None] + plane.steps[:4]]
+    joined = (beside != FREE) & is_node[beside]
+    place = np.full(len(pixels), FREE)
+    place[of_nodes] = np.arange(len(of_nodes))
+    first = np.repeat(np.arange(len(of_nodes)), joined.sum(axis=1))
+    links = sparse.coo_array((np.ones(len(first)), (first, place[beside[joined]])), shape=(len(of_nodes),) * 2)
+    count, labels = connected_components(links, directed=False)
+    node_of[of_nodes] = labels
+    sizes = np.bincount(labels, minlength=count)
+    centres = [np.bincount(labels, part, minlength=count) / sizes for part in plane.coordinates(pixels[of_nodes]).T]
+    return node_of, np.stack(centres, axis=1)
+
+
+def _chains(neighbours: Indices, is_node: Mask) -> list[list[int]]:
+    """Pixels between nodes, each run in order; a ring is cut at its first pixel."""
+    # At most two neighbours are left to a pixel that is no node: sorted, they are the last two of the eight.
+    two = np.sort(neighbours, axis=1)[:, -2:]
+    ends = np.flatnonzero((two[:, 0] == FREE) & ~is_node).tolist()
+    links: list[list[int]] = two.tolist()
+    seen: list[bool] = is_node.tolist()
+    chains = []
+    for starts in (ends, range(len(seen))):
+        for start in starts:
+            if not seen[start]:
+                chains.append(_walk(start, links, seen))
+    return chains
+
+
+def _walk(start: int, links: list[list[int]], seen: list[bool]) -> list[int]:
+    chain = [start]
+    seen[start] = True
+    here = start
+    while True:
+        one, two = links[here]
+        if two != FREE and not seen[two]:
+            here = two
+        elif one != FREE and not seen[one]:
+            here = one
+        else:
+            return chain
+        seen[here] = True
+        chain.append(here)
+
+
+def _branch(chain: list[int], points: Points, neighbours: Indices, node_of: Indices, centres: Points) -> Branch:
+    beside = [
+        [int(node_of[near]) for near in neighbours[end] if near != FREE and node_of[near] != FREE]
+        for end in (chain[0], chain[-1])
+    ]
+    if len(chain) == 1:  # a single pixel may lie between two nodes
+        first, last = [*beside[0], FREE, FREE][:2]
+    else:
+        first, last = (found[0] if found else FREE for found in beside)
+    before, after = (centres[[node]] if node != FREE else centres[:0] for node in (first, last))
+    return Branch(points=np.concatenate([before, points[chain], after]), nodes=(first, last))

@@ -1,0 +1,274 @@
+"""``Tracker``: which wire is which from frame to frame, where its tip is, and what it does while it is not seen."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gwunet.localization.guidewire import Flag, Guidewire, Point
+from gwunet.localization.tip_filter import TipFilter
+
+LONGEST_BRIDGE = 5
+"""Frames for which a wire is reported though it is not found: a third of a second of usual fluoroscopy."""
+MOST_REMEMBERED = 20
+"""Wires not seen any more that may still come back."""
+MOST_SMOOTHING_PX = 2.0
+"""No tip of a wire that is found is reported further from where it was found."""
+TIP_NOISE_PX = 0.7
+"""Standard deviation of a tip found with confidence 1; it grows as the confidence shrinks."""
+LEAST_CONFIDENCE = 0.25
+JUMP_SIGMAS, LEAST_JUMP_PX = 4.0, 6.0
+FADING = 0.7
+"""Share of its confidence that a wire keeps in each frame in which it is not found."""
+
+GATE_SHARE, LEAST_GATE_PX = 0.2, 20.0
+"""Two curves further apart than this share of the longer one's length are two wires."""
+WIDEST_GATE = 2.0
+"""A wire may come back so many times further away."""
+TIP_SHARE, MOST_TIP_PX = 0.25, 80.0
+"""What the tips' distance adds to the curves', up to a limit: tips move further than wires."""
+COMPARED_POINTS = 32
+
+DECIDED, CERTAIN, FIRM = 1.0, 1.0, 5.0
+MOTION_EVIDENCE = 0.25
+MOTION_MEMORY = 0.9
+MOTION_RATIO, MOTION_MARGIN_PX = 2.0, 5.0
+TURNED = -2.0
+"""Evidence for the tip being the tip: 1 for each frame in which the border decides and 0.25 for one in which its end
+moves more than the other, at most 5. At 1 it is decided; at -2 the ends are exchanged, so that a few contrary frames do
+not make them flicker."""
+
+Curve = NDArray[np.float64]
+
+
+class Tracker:
+    """Follows the wires of one sequence; what it says of a frame depends on that frame and those before it alone.
+
+    The wires of a new frame are assigned to those known by the distance of their curves and tips. One found for the
+    first time gets the next number, from 1 on; one that comes back gets its number back. The tip is filtered by a
+    constant-velocity model, and the end of the centreline is drawn to the filtered tip, so that
+    ``centreline[-1]`` never is further than 2 px from where the tip was found. A tip that moved further than its motion
+    so far explains is reported as it was found, with the flag ``jump``.
+
+    A wire that is missing is reported where it is expected to be, with the flag ``bridged_frame`` and less confidence
+    from frame to frame, for at most 5 frames and half as many as it was found in before: what was found once, by
+    mistake perhaps, is not.
+
+    Where the border of the field does not say which end is the base, the end that moves less becomes it, and the flag
+    ``base_uncertain`` goes.
+    """
+
+    def __init__(self) -> None:
+        self._tracks: list[_Track] = []
+        self._count = 0
+
+    def update(self, guidewires: Sequence[Guidewire], *, frames_passed: int = 1) -> list[Guidewire]:
+        """The wires of the next frame, with their numbers.
+
+        Args:
+            guidewires: what ``locate_guidewires`` found in it.
+            frames_passed: since the frame of the last call; more than 1 where frames were dropped.
+
+        Returns:
+            Those found and those bridged, by their numbers.
+        """
+        for track in self._tracks:
+            track.advance(frames_passed)
+        pairs = _assigned(self._tracks, guidewires)
+        reported = []
+        for track in self._tracks:
+            wire = None if id(track) not in pairs else track.found(guidewires[pairs[id(track)]])
+            wire = track.missing() if wire is None else wire
+            if wire is not None:
+                reported.append(wire)
+        taken = set(pairs.values())
+        for index, wire in enumerate(guidewires):
+            if index not in taken:
+                self._count += 1
+                self._tracks.append(_Track(self._count, wire))
+                reported.append(self._tracks[-1].last)
+        self._forget()
+        return sorted(reported, key=lambda wire: wire.identity or 0)
+
+    def _forget(self) -> None:
+        lost = sorted((track for track in self._tracks if track.missed), key=lambda track: track.missed)
+        too_many = {id(track) for track in lost[MOST_REMEMBERED:]}
+        self._tracks = [track for track in self._tracks if id(track) not in too_many]
+
+
+class _Track:
+    """One wire through the frames."""
+
+    def __init__(self, number: int, wire: Guidewire) -> None:
+        self.number = number
+        self.last = dataclasses.replace(wire, identity=number)
+        """As it was reported last."""
+        self.seen, self.missed = 1, 0
+        """Frames in which it was found, less those in between in which it was not; frames since it was found."""
+        self._evidence = 0.0 if "base_uncertain" in wire.flags else CERTAIN
+        self._moved_px = np.zeros(2)
+        """Fading sums of what the base and the tip moved."""
+        self._filter = TipFilter(wire.tip, _tip_noise(wire))
+
+    def advance(self, frames: int) -> None:
+        """Let frames pass."""
+        for _ in range(min(frames, LONGEST_BRIDGE)):
+            self._filter.advance()
+        self.missed += frames
+
+    def missing(self) -> Guidewire | None:
+        """The wire in a frame in which it was not found; None where that is too long ago."""
+        if self.missed > min(LONGEST_BRIDGE, self.seen // 2):
+            return None
+        wire = self.last
+        self.last = dataclasses.replace(
+            wire,
+            centreline=_drawn_to(wire.centreline, self._filter.tip),
+            confidence=wire.confidence * FADING,
+            tip_confidence=wire.tip_confidence * FADING,
+            base_confidence=wire.base_confidence * FADING,
+            flags=(wire.flags - {"jump"}) | {"bridged_frame"},
+        )
+        return self.last
+
+    def found(self, wire: Guidewire) -> Guidewire:
+        """The wire as it was found in a frame, put in order and filtered."""
+        wire, exchanged = self._in_order(wire)
+        flags: set[Flag] = {"jump"} if self._follow(wire, exchanged) else set()
+        self.seen, self.missed = max(0, self.seen + 1 - self.missed) + 1, 0
+        self.last = dataclasses.replace(
+            wire,
+            centreline=_drawn_to(wire.centreline, _at_most(wire.tip, self._filter.tip, MOST_SMOOTHING_PX)),
+            identity=self.number,
+            flags=wire.flags | flags,
+        )
+        return self.last
+
+    def _follow(self, wire: Guidewire, exchanged: bool) -> bool:
+        """Take in where the tip was found; True where it is a jump."""
+        noise_px = _tip_noise(wire)
+        if exchanged or self.missed > LONGEST_BRIDGE + 1:
+            self._filter = TipFilter(wire.tip, noise_px)
+            return exchanged
+        moved_px = float(np.hypot(*np.subtract(wire.tip, self._filter.tip)))
+        if moved_px > LEAST_JUMP_PX and self._filter.surprise(wire.tip, noise_px) > JUMP_SIGMAS:
+            self._filter.move_to(wire.tip, noise_px)
+            return True
+        self._filter.measure(wire.tip, noise_px)
+        return False
+
+    def _in_order(self, wire: Guidewire) -> tuple[Guidewire, bool]:
+        """``wire`` from base to tip, by all frames so far, and whether that is another order than before."""
+        is_certain = "base_uncertain" not in wire.flags
+        as_before = sum(_moved_px(self.last, wire)) <= sum(_moved_px(self.last, wire, exchanged=True))
+        same = wire if as_before else _turned(wire)
+        if is_certain:
+            self._weigh(CERTAIN if as_before else -CERTAIN)
+        else:
+            self._moved_px = MOTION_MEMORY * self._moved_px + _moved_px(self.last, same)
+            base_px, tip_px = self._moved_px
+            if tip_px > MOTION_RATIO * base_px + MOTION_MARGIN_PX:
+                self._weigh(MOTION_EVIDENCE)
+            elif base_px > MOTION_RATIO * tip_px + MOTION_MARGIN_PX:
+                self._weigh(-MOTION_EVIDENCE)
+        exchanged = self._evidence <= TURNED
+        if exchanged:
+            same = _turned(same)
+            self._evidence, self._moved_px = -self._evidence, self._moved_px[::-1].copy()
+        if self._evidence >= DECIDED and not (is_certain and same is not wire):
+            same = dataclasses.replace(same, flags=same.flags - {"base_uncertain"})
+        return same, exchanged
+
+    def _weigh(self, evidence: float) -> None:
+        self._evidence = min(FIRM, self._evidence + evidence)
+
+
+def _assigned(tracks: Sequence[_Track], wires: Sequence[Guidewire]) -> dict[int, int]:
+    """By the ``id`` of a track, the index of its wire."""
+    if not tracks or not wires:
+        return {}
+    from scipy.optimize import linear_sum_assignment
+
+    costs = np.array([[_cost(track, wire) for wire in wires] for track in tracks])
+    # What no gate lets through must not decide which of two possible pairs is taken.
+    rows, columns = linear_sum_assignment(np.where(np.isfinite(costs), costs, 1e6))
+    return {
+        id(tracks[row]): int(column)
+        for row, column in zip(rows, columns, strict=True)
+        if np.isfinite(costs[row, column])
+    }
+
+
+def _cost(track: _Track, wire: Guidewire) -> float:
+    """How far a wire is from a track, in pixels; infinite where it must be another wire."""
+    known = track.last
+    absent = min(track.missed - 1, 10)
+    about_px = max(len(known.centreline), len(wire.centreline))  # points are about 1 px apart
+    gate = max(LEAST_GATE_PX, GATE_SHARE * about_px) * min(WIDEST_GATE, 1 + 0.1 * absent)
+    apart_px = _apart(_thinned(known.centreline), _thinned(wire.centreline))
+    if apart_px > gate:
+        return np.inf
+    tips_px = min(_moved_px(known, wire)[1], _moved_px(known, wire, exchanged=True)[1])
+    return apart_px + TIP_SHARE * min(tips_px, MOST_TIP_PX) + absent
+
+
+def _apart(first: Curve, second: Curve) -> float:
+    """Mean distance of the points of each of two curves from the other one, in pixels."""
+    offsets = first[:, None] - second[None]
+    squared = np.einsum("ijk,ijk->ij", offsets, offsets)
+    return float(np.sqrt(squared.min(1)).mean() + np.sqrt(squared.min(0)).mean()) / 2
+
+
+def _thinned(points: Curve) -> Curve:
+    return np.asarray(points[:: max(1, len(points) // COMPARED_POINTS)])
+
+
+def _moved_px(before: Guidewire, now: Guidewire, *, exchanged: bool = False) -> tuple[float, float]:
+    """How far the base and the tip moved; ``exchanged``: if ``now`` has them in the wrong order."""
+    base, tip = (now.tip, now.base) if exchanged else (now.base, now.tip)
+    return math.dist(before.base, base), math.dist(before.tip, tip)
+
+
+def _turned(wire: Guidewire) -> Guidewire:
+    """The wire with base and tip exchanged."""
+    # If the border made one end the base, the other one is inside the field; so the new tip leaves it.
+    flags: frozenset[Flag] = wire.flags
+    if "base_uncertain" not in flags:
+        flags |= {"base_uncertain", "tip_leaves_field"}
+    return dataclasses.replace(
+        wire,
+        centreline=wire.centreline[::-1],
+        width_px=wire.width_px[::-1],
+        angle_deg=wire.base_angle_deg,
+        base_angle_deg=wire.angle_deg,
+        tip_confidence=wire.base_confidence,
+        base_confidence=wire.tip_confidence,
+        flags=flags,
+    )
+
+
+def _tip_noise(wire: Guidewire) -> float:
+    return TIP_NOISE_PX / max(wire.tip_confidence, LEAST_CONFIDENCE)
+
+
+def _at_most(start: Point, end: Point, longest_px: float) -> Point:
+    """The point on the way from ``start`` to ``end``, at most so far."""
+    way = np.subtract(end, start)
+    row, column = start + way * min(1.0, longest_px / max(float(np.hypot(*way)), 1e-9))
+    return float(row), float(column)
+
+
+def _drawn_to(points: Curve, tip: Point) -> Curve:
+    """A curve whose last point is ``tip``; points before it follow, the less the further from it they are."""
+    way = np.subtract(tip, points[-1])
+    distance = float(np.hypot(*way))
+    if distance == 0:
+        return points
+    steps = np.hypot(*np.diff(points, axis=0).T)
+    to_tip = np.append(np.cumsum(steps[::-1])[::-1], 0.0)
+    # Three times the distance: a wire that is drawn back is pressed together and not folded.
+    share = np.clip(1 - to_tip / min(max(20.0, 3 * distance), float(to_tip[0])), 0, 1) ** 2
+    drawn: Curve = points + share[:, None] * way
+    return drawn

@@ -1,0 +1,326 @@
+"""Wires of known geometry are found where they are, told apart where they cross, and noise does no harm."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from gwunet.errors import UsageError
+from gwunet.localization import Guidewire, locate_guidewires
+from gwunet.synthetic.raster import footprint
+
+Points = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+def drawn(points: Points, width_px: float, shape: tuple[int, int] = (128, 128)) -> Mask:
+    """Pixels whose centres lie within half a width of a polyline."""
+    return np.asarray(footprint(points, shape, width_px / 2).distance_image(np.inf) <= width_px / 2)
+
+
+def straight(start: tuple[float, float], stop: tuple[float, float]) -> Points:
+    count = int(np.hypot(stop[0] - start[0], stop[1] - start[1])) + 1
+    return np.linspace(start, stop, count)
+
+
+def arc(centre: tuple[float, float], radius: float, first_deg: float, last_deg: float) -> Points:
+    angles = np.deg2rad(np.linspace(first_deg, last_deg, int(radius * abs(np.deg2rad(last_deg - first_deg))) + 2))
+    return np.array(centre) + radius * np.stack([-np.sin(angles), np.cos(angles)], axis=1)
+
+
+def apart_px(one: Points, other: Points) -> tuple[float, float]:
+    """Mean and largest distance of two curves with points about a pixel apart, both ways."""
+    distances = np.concatenate([cKDTree(one).query(other)[0], cKDTree(other).query(one)[0]])
+    return float(distances.mean()), float(distances.max())
+
+
+def the_wire(mask: NDArray[np.generic], **options: object) -> Guidewire:
+    (wire,) = locate_guidewires(mask, **options)  # type: ignore[arg-type]
+    return wire
+
+
+# One wire -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_straight_bar_gives_its_ends_width_and_direction(width: int, upright: bool) -> None:
+    mask = np.zeros((64, 100), np.bool_)
+    mask[20 : 20 + width, 10:81] = True
+    wire = the_wire(mask.T if upright else mask)
+    middle = 20 + (width - 1) / 2
+    ends = sorted([wire.tip, wire.base], key=sum)
+    for found, column in zip(ends, (10, 80), strict=True):
+        expected = (column, middle) if upright else (middle, column)
+        assert found == pytest.approx(expected, abs=0.75)
+    assert wire.width_px == pytest.approx(width, abs=0.1)
+    along = wire.centreline[:, 1 if upright else 0]
+    assert along == pytest.approx(middle, abs=0.05)
+    towards_larger = sum(wire.tip) > sum(wire.base)
+    assert wire.angle_deg == pytest.approx(
+        {(False, True): 0, (False, False): 180, (True, True): -90, (True, False): 90}[upright, towards_larger]
+    )
+    assert wire.flags == {"base_uncertain"}
+    assert wire.confidence == pytest.approx(1)
+
+
+@pytest.mark.parametrize("width_px", [1.5, 2.2, 3.0, 4.1, 6.0])
+@pytest.mark.parametrize("angle_deg", [7, 40, 118, 200, 301])
+def test_a_wire_from_the_border_is_followed_to_its_true_end(width_px: float, angle_deg: float) -> None:
+    angle = np.deg2rad(angle_deg)
+    tip = np.array([64 - 20 * np.sin(angle), 64 + 20 * np.cos(angle)])
+    truth = straight((64 + 120 * np.sin(angle), 64 - 120 * np.cos(angle)), (tip[0], tip[1]))
+    wire = the_wire(drawn(truth, width_px))
+    assert wire.flags == set()
+    assert np.hypot(*(wire.tip - tip)) < 1
+    assert (wire.angle_deg - angle_deg + 180) % 360 - 180 == pytest.approx(0, abs=6)
+    assert min(*wire.base, *(127 - np.array(wire.base))) == pytest.approx(0, abs=1)
+    seen = truth[((truth >= 0) & (truth <= 127)).all(axis=1)]
+    assert apart_px(wire.centreline, seen)[0] < 0.5
+    assert wire.mean_width_px == pytest.approx(width_px, abs=0.4)
+    assert wire.length_px == pytest.approx(len(seen) - 1, abs=3)
+
+
+def test_the_field_is_the_border_where_it_is_given() -> None:
+    truth = straight((60, 20), (70, 100))
+    mask = drawn(truth, 3)
+    field = np.zeros_like(mask)
+    field[:, 30:] = True
+    assert the_wire(mask).flags == {"base_uncertain"}
+    wire = the_wire(mask, field=field)
+    assert wire.flags == set()
+    assert wire.base == pytest.approx((61.25, 30), abs=0.6)
+    field[:, 90:] = False
+    assert the_wire(mask, field=field).flags == {"base_uncertain", "tip_leaves_field"}
+
+
+def test_a_curved_tip_points_where_it_points() -> None:
+    truth = np.concatenate([straight((100, 0), (100, 59)), arc((90, 60), 10, -90, 60)])
+    wire = the_wire(drawn(truth, 3))
+    assert wire.tip == pytest.approx(truth[-1], abs=1)
+    assert wire.angle_deg == pytest.approx(150, abs=15)
+
+
+def test_spacing_gives_millimetres() -> None:
+    mask = drawn(straight((64, 0), (64, 100)), 3)
+    assert the_wire(mask).length_mm is None
+    wire = the_wire(mask, spacing_mm=(0.5, 0.2))
+    assert wire.length_mm == pytest.approx(20, abs=0.3)
+
+
+# Gaps, spurs, false alarms ------------------------------------------------------------------------------------------
+
+
+def test_a_gap_is_bridged_along_the_curve_and_flagged() -> None:
+    truth = arc((140, 64), 80, 140, 50)
+    mask = drawn(truth, 3)
+    mask[:, 58:70] = False
+    wire = the_wire(mask)
+    assert "gap_bridged" in wire.flags
+    mean, largest = apart_px(wire.centreline, truth)
+    assert mean < 0.5
+    assert largest < 1.5
+
+
+def test_a_longer_gap_is_bridged_only_with_some_probability_in_it() -> None:
+    mask = drawn(straight((64, 3), (60, 124)), 3).astype(np.float32)
+    faint = mask.copy()
+    faint[:, 46:82] *= 0.4
+    mask[:, 46:82] = 0
+    assert len(locate_guidewires(mask)) == 2
+    wire = the_wire(faint)
+    assert "gap_bridged" in wire.flags
+    assert wire.confidence < 0.9
+
+
+def test_a_rough_edge_and_a_pinhole_change_nothing() -> None:
+    mask = drawn(straight((64, 0), (64, 100)), 5)
+    clean = the_wire(mask)
+    mask[61, 40:42] = mask[67, 70] = True
+    mask[64, 55] = False
+    rough = the_wire(mask)
+    assert rough.flags == clean.flags
+    assert apart_px(rough.centreline, clean.centreline)[1] < 0.6
+
+
+def test_specks_are_no_wires() -> None:
+    mask = drawn(straight((64, 0), (64, 100)), 3)
+    for row, column in ((20, 20), (100, 70), (30, 90)):
+        mask[row : row + 3, column : column + 4] = True
+    assert len(locate_guidewires(mask)) == 1
+
+
+def test_a_number_of_wires_keeps_the_longest() -> None:
+    wires = [straight((20 + 30 * i, 10), (20 + 30 * i, 60 + 20 * i)) for i in range(3)]
+    mask = np.any([drawn(points, 3) for points in wires], axis=0)
+    assert len(locate_guidewires(mask)) == 3
+    found = locate_guidewires(mask, wires=2)
+    assert sorted(round(wire.centreline[:, 0].mean()) for wire in found) == [50, 80]
+
+
+# Crossings ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("angle_deg", [15, 30, 60, 90])
+def test_wires_that_cross_are_told_apart(angle_deg: float) -> None:
+    angle = np.deg2rad(angle_deg)
+    first = straight((64, 0), (64, 110))
+    second = straight(
+        (64 - 50 * np.sin(angle), 60 - 50 * np.cos(angle)), (64 + 50 * np.sin(angle), 60 + 50 * np.cos(angle))
+    )
+    found = locate_guidewires(drawn(first, 3) | drawn(second, 3))
+    assert len(found) == 2
+    for truth in (first, second):
+        mean, largest = min(apart_px(wire.centreline, truth) for wire in found)
+        assert mean < 0.5
+        assert largest < 3
+    assert all("crosses_other" in wire.flags for wire in found)
+
+
+def test_wires_that_run_in_each_others_shadow_are_told_apart() -> None:
+    """They share a stretch of some 30 px, where thinning leaves one line."""
+    columns = np.linspace(0, 127, 160)
+    bow = 0.004 * (columns - 64) ** 2
+    first, second = np.stack([62.5 - bow, columns], axis=1), np.stack([65.5 + bow, columns], axis=1)
+    found = locate_guidewires(drawn(first, 4) | drawn(second, 4))
+    assert len(found) == 2
+    for truth in (first, second):
+        assert min(apart_px(wire.centreline, truth)[0] for wire in found) < 1
+
+
+@pytest.mark.parametrize("turn_deg", [330, 360, 390])
+def test_a_loop_is_followed_through_its_own_crossing(turn_deg: float) -> None:
+    """At 360 degrees the wire runs along itself where it has come round."""
+    loop = arc((60, 60), 25, -90, -90 + turn_deg)
+    away = loop[-1] - loop[-2]
+    truth = np.concatenate([straight((85, 0), (85, 60)), loop, loop[-1] + away * np.arange(1, 40)[:, None]])
+    wire = the_wire(drawn(truth, 3))
+    assert "crosses_itself" in wire.flags
+    assert apart_px(wire.centreline, truth)[0] < 0.7
+    assert wire.length_px == pytest.approx(np.hypot(*np.diff(truth, axis=0).T).sum(), abs=6)
+    assert wire.tip == pytest.approx(truth[-1], abs=1)
+
+
+def test_a_tip_that_touches_another_wire_ends_there() -> None:
+    first, second = straight((64, 0), (64, 127)), straight((127, 60), (67, 60))
+    found = locate_guidewires(drawn(first, 3) | drawn(second, 3))
+    assert len(found) == 2
+    touching = min(found, key=lambda wire: wire.length_px)
+    assert touching.tip == pytest.approx((67, 60), abs=1.5)
+    assert touching.tip_confidence < 0.5 < touching.base_confidence
+    assert min(apart_px(wire.centreline, first)[1] for wire in found) < 1
+
+
+# Symmetry -----------------------------------------------------------------------------------------------------------
+
+WINDING = np.concatenate([straight((100, 0), (90, 40)), arc((70, 40), 20, -80, 30), arc((52, 66), 9, 190, 60)])
+SYMMETRIES = {
+    "quarter turn": (np.rot90, lambda p, edge: np.stack([edge - p[:, 1], p[:, 0]], axis=1)),
+    "half turn": (lambda m: np.rot90(m, 2), lambda p, edge: edge - p),
+    "three quarters": (lambda m: np.rot90(m, 3), lambda p, edge: np.stack([p[:, 1], edge - p[:, 0]], axis=1)),
+    "upside down": (np.flipud, lambda p, edge: np.stack([edge - p[:, 0], p[:, 1]], axis=1)),
+    "mirrored": (np.fliplr, lambda p, edge: np.stack([p[:, 0], edge - p[:, 1]], axis=1)),
+    "transposed": (np.transpose, lambda p, _: p[:, ::-1]),
+}
+
+
+@pytest.mark.parametrize("name", SYMMETRIES)
+@pytest.mark.parametrize("width_px", [2, 3.3, 5])
+def test_turning_and_mirroring_a_mask_moves_the_wire_with_it(name: str, width_px: float) -> None:
+    turn, move = SYMMETRIES[name]
+    mask = drawn(WINDING, width_px)
+    still, turned = the_wire(mask), the_wire(turn(mask))
+    expected = move(still.centreline, 127)
+    assert turned.tip == pytest.approx(expected[-1], abs=0.5)
+    assert turned.base == pytest.approx(expected[0], abs=0.5)
+    assert apart_px(turned.centreline, expected)[1] < 0.75
+    assert turned.flags == still.flags
+
+
+def test_moving_a_mask_moves_the_wires_exactly() -> None:
+    mask = np.zeros((200, 220), np.bool_)
+    mask[30:158, 20:148] = drawn(arc((64, 64), 30, 0, 200), 3) | drawn(straight((30, 30), (90, 100)), 3)
+    moved = np.roll(mask, (23, 41), axis=(0, 1))
+    before, after = locate_guidewires(mask), locate_guidewires(moved)
+    assert len(before) == len(after) == 2
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(other.centreline, one.centreline + np.array([23, 41]), atol=1e-9)
+        assert (one.flags, one.tip_confidence) == (other.flags, other.tip_confidence)
+
+
+# Anything goes in ---------------------------------------------------------------------------------------------------
+
+
+def check(wires: list[Guidewire], shape: tuple[int, int]) -> None:
+    for wire in wires:
+        assert wire.centreline.shape == (len(wire.width_px), 2)
+        assert len(wire.centreline) >= 2
+        assert np.isfinite(wire.centreline).all()
+        assert ((wire.centreline > -2) & (wire.centreline < np.add(shape, 1))).all()
+        assert (wire.width_px > 0).all()
+        assert -180 < wire.angle_deg <= 180
+        for confidence in (wire.confidence, wire.tip_confidence, wire.base_confidence):
+            assert 0 <= confidence <= 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.floats(0.02, 1),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["auto", 1, 2]),
+)
+def test_any_noise_gives_an_answer(shape: tuple[int, int], share: float, seed: int, wires: object) -> None:
+    noise = np.random.default_rng(seed).random(shape) < share
+    found = locate_guidewires(noise, wires=wires)  # type: ignore[arg-type]
+    check(found, shape)
+    assert wires == "auto" or len(found) <= wires  # type: ignore[operator]
+
+
+@settings(max_examples=30, deadline=None)
+@given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
+def test_any_small_mask_gives_an_answer(mask: Mask) -> None:
+    check(locate_guidewires(mask), mask.shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 200), (200, 1), (2, 50), (128, 128)])
+def test_empty_and_full_masks(shape: tuple[int, int]) -> None:
+    assert locate_guidewires(np.zeros(shape, np.uint8)) == []
+    check(locate_guidewires(np.ones(shape, np.uint8)), shape)
+
+
+def test_a_frame_of_noise_takes_no_seconds() -> None:
+    noise = np.random.default_rng(0).random((256, 256)) < 0.5
+    check(locate_guidewires(noise), noise.shape)
+
+
+def test_a_mask_counts_as_probability() -> None:
+    mask = drawn(WINDING, 3)
+    for same in (mask.astype(np.uint8), mask.astype(np.float32), mask.astype(np.float16), 255 * mask.astype(np.uint8)):
+        np.testing.assert_array_equal(the_wire(same).centreline, the_wire(mask).centreline)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"wires": 0}, "wires is 0; give 'auto' or a number from 1 on"),
+        ({"wires": "two"}, "wires is 'two'"),
+        ({"field": np.ones((3, 3), np.bool_)}, r"field has shape \(3, 3\), the frame \(8, 8\)"),
+        ({"threshold": 0.0}, r"threshold is 0\.0; give a probability above 0"),
+    ],
+)
+def test_what_cannot_work_is_refused(options: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        locate_guidewires(np.zeros((8, 8)), **options)  # type: ignore[arg-type]
+
+
+def test_a_batch_and_a_number_that_is_none_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"shape \(1, 8, 8\); give one frame"):
+        locate_guidewires(np.zeros((1, 8, 8)))
+    broken = drawn(WINDING, 3).astype(np.float32)
+    broken[100, 3] = np.nan
+    with pytest.raises(UsageError, match="not a number"):
+        locate_guidewires(broken)

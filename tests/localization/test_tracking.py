@@ -1,0 +1,155 @@
+"""Wires of one sequence: numbers kept, tips filtered, gaps bridged, jumps told."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gwunet.localization import Flag, Guidewire, Tracker
+
+RNG = np.random.default_rng(0)
+
+
+def wire(
+    points: Sequence[tuple[float, float]] | NDArray[np.float64], *flags: Flag, confidence: float = 1.0
+) -> Guidewire:
+    """One whose centreline goes straight through a few points."""
+    corners = np.asarray(points, np.float64)
+    along = np.append(0, np.cumsum(np.hypot(*np.diff(corners, axis=0).T)))
+    places = np.linspace(0, along[-1], max(2, round(along[-1]) + 1))
+    curve = np.column_stack([np.interp(places, along, values) for values in corners.T])
+    return Guidewire(
+        centreline=curve,
+        width_px=np.linspace(2, 3, len(curve)),
+        angle_deg=10.0,
+        base_angle_deg=-170.0,
+        confidence=confidence,
+        tip_confidence=confidence,
+        base_confidence=confidence,
+        flags=frozenset(flags),
+    )
+
+
+def pushed(tip_column: float) -> Guidewire:
+    return wire([(100, 0), (100, tip_column)])
+
+
+def followed(tracker: Tracker, frames: Iterable[Sequence[Guidewire]]) -> list[list[Guidewire]]:
+    return [tracker.update(wires) for wires in frames]
+
+
+def test_wires_that_cross_keep_their_numbers_in_any_order() -> None:
+    tracker = Tracker()
+    for step in range(20):
+        first = wire([(0, 100), (150, 100 + 2 * step)])
+        second = wire([(100, 0), (100 - step, 200)])
+        both = [first, second] if step % 3 else [second, first]
+        reported = tracker.update(both)
+        assert [found.identity for found in reported] == [1, 2]
+        names = {1: second, 2: first}  # the first frame had the second wire first
+        for found in reported:
+            assert found.identity is not None
+            np.testing.assert_array_equal(found.centreline[0], names[found.identity].centreline[0])
+
+
+def test_missing_frames_are_bridged_along_the_motion_and_a_wire_comes_back_by_its_number() -> None:
+    tracker = Tracker()
+    followed(tracker, ([pushed(100 + 4 * step)] for step in range(20)))
+    for step in range(20, 25):
+        (found,) = tracker.update([])
+        assert found.flags == {"bridged_frame"}
+        assert found.identity == 1
+        # Without tracking the tip would stay behind by 4 px more in each frame.
+        assert abs(found.tip[1] - (100 + 4 * step)) < 2 * (step - 19)
+        assert found.base == (100, 0)
+        assert found.confidence == pytest.approx(0.7 ** (step - 19))
+        assert (np.diff(found.centreline[:, 1]) > 0).all()
+    assert tracker.update([]) == []
+    followed(tracker, [[]] * 100)
+    (back,) = tracker.update([pushed(220)])
+    assert (back.identity, back.flags, back.tip) == (1, frozenset(), (100.0, 220.0))
+
+
+def test_what_was_found_once_is_not_bridged_and_takes_no_number_away() -> None:
+    tracker = Tracker()
+    still = wire([(0, 50), (200, 50)])
+    followed(tracker, [[still]] * 4)
+    assert [found.identity for found in tracker.update([wire([(20, 300), (40, 380)]), still])] == [1, 2]
+    for _ in range(3):
+        (found,) = tracker.update([still])
+        assert found.identity == 1
+    assert [found.identity for found in tracker.update([wire([(150, 300), (250, 380)]), still])] == [1, 3]
+
+
+def test_a_wire_shortly_hidden_by_another_is_bridged_beside_it() -> None:
+    tracker = Tracker()
+    first, second = wire([(0, 100), (200, 100)]), wire([(0, 160), (200, 160)])
+    followed(tracker, [[first, second]] * 6)
+    one, two = tracker.update([second])
+    assert (one.identity, one.flags, two.identity, two.flags) == (1, {"bridged_frame"}, 2, frozenset())
+
+
+def test_a_jump_is_told_and_the_tip_is_where_it_was_found() -> None:
+    tracker = Tracker()
+    steady = followed(tracker, ([pushed(100 + 2 * step)] for step in range(15)))
+    assert not any(found.flags for (found,) in steady[3:])
+    (jumped,) = tracker.update([pushed(190)])
+    assert (jumped.identity, jumped.flags, jumped.tip) == (1, {"jump"}, (100.0, 190.0))
+    (after,) = tracker.update([pushed(192)])
+    assert after.flags == frozenset()
+    assert after.tip[1] == pytest.approx(192, abs=1)
+
+
+def test_a_tip_at_rest_is_steadied_and_never_drawn_far_from_where_it_was_found() -> None:
+    tracker = Tracker()
+    true = np.array([120.0, 90.0])
+    raw, filtered = [], []
+    for step in range(120):
+        tip = true + RNG.normal(0, 1.0, 2)
+        (found,) = tracker.update([wire([(0, 90), tip], confidence=0.7)])
+        assert np.hypot(*(found.tip - tip)) <= 2 + 1e-9
+        if step >= 40:
+            raw.append(np.hypot(*(tip - true)))
+            filtered.append(np.hypot(*(found.tip - true)))
+    assert np.mean(filtered) < 0.8 * np.mean(raw)
+
+
+def test_the_end_that_moves_becomes_the_tip_and_stays_it() -> None:
+    """The border does not tell: the wire comes with its ends in the wrong order."""
+    tracker = Tracker()
+    reported = followed(tracker, ([wire([(100, 100 + 5 * step), (100, 20)], "base_uncertain")] for step in range(60)))
+    assert reported[0][0].tip == (100, 20)
+    assert "base_uncertain" in reported[0][0].flags
+    (changes,) = [step for step, (found,) in enumerate(reported) if "jump" in found.flags]
+    for step in range(changes, 60):
+        (found,) = reported[step]
+        assert found.tip[1] == pytest.approx(100 + 5 * step, abs=2)
+        assert found.base == (100, 20)
+        assert "base_uncertain" not in found.flags
+        assert (found.angle_deg, found.base_angle_deg, found.width_px[0]) == (-170.0, 10.0, 3.0)
+    (contrary,) = tracker.update([wire([(100, 400), (100, 20)])])  # one frame in which the border says otherwise
+    assert contrary.base == (100, 20)
+    assert contrary.flags == {"base_uncertain", "tip_leaves_field"}
+
+
+def test_dropped_frames_count_as_passed() -> None:
+    """A tip that goes on at its speed while frames are dropped has not jumped."""
+    tracker = Tracker()
+    followed(tracker, ([pushed(100 + 3 * step)] for step in range(20)))
+    (found,) = tracker.update([pushed(100 + 3 * 24)], frames_passed=5)
+    assert found.flags == frozenset()
+    tracker = Tracker()
+    followed(tracker, ([pushed(100 + 3 * step)] for step in range(20)))
+    assert tracker.update([], frames_passed=6) == []
+
+
+def test_what_comes_in_is_not_changed() -> None:
+    tracker = Tracker()
+    given = [[pushed(100 + RNG.normal()), wire([(0, 50), (70, 50)], "base_uncertain")] for _ in range(5)]
+    before = [[found.centreline.copy() for found in frame] for frame in given]
+    followed(tracker, given)
+    for frame, copies in zip(given, before, strict=True):
+        for found, copy in zip(frame, copies, strict=True):
+            np.testing.assert_array_equal(found.centreline, copy)
+            assert found.identity is None
