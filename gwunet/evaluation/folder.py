@@ -1,28 +1,24 @@
 """A folder of predicted masks scored against a folder of reference masks."""
 
-import csv
-import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from gwunet.dataset import Dataset
-from gwunet.errors import DatasetError, FrameError, SchemaError
+from gwunet.dataset import IGNORE, Dataset
+from gwunet.errors import DatasetError, UsageError
 from gwunet.evaluation.geometry import Point
-from gwunet.evaluation.metrics import METRICS, FrameScore, Mask, score_frame
+from gwunet.evaluation.localization import summarise_localization
+from gwunet.evaluation.metrics import FrameScore, score_frame
 from gwunet.evaluation.summary import Group, Summary, summarise
-from gwunet.io.frames import FRAME_ENDINGS, list_frames, read_mask
-from gwunet.jsonio import parse_json, replacing, write_json
-
-PROBABILITY_KEY = "probability"
-"""Name of the array in the ``<case>.npz`` beside a predicted mask."""
-
-TRUTH_NAME = "centrelines.json"
-"""File of a simulated dataset with the true wires of each case."""
+from gwunet.evaluation.tables import write_summary
+from gwunet.evaluation.wire_sources import CaseWires, TrueWires, find_wires, read_known_wires
+from gwunet.evaluation.wires import WireScore
+from gwunet.io.frames import BINARY_MASK, FRAME_ENDINGS, list_frames, read_mask
+from gwunet.io.probability import read_probability
+from gwunet.parallel import workers
 
 NAMES_SHOWN = 10
 
@@ -33,62 +29,131 @@ def evaluate_folder(
     output: Path | None = None,
     *,
     tips: Mapping[str, Iterable[Point]] | None = None,
+    wires: TrueWires = "auto",
     allow_missing: bool = False,
+    processes: int = 1,
     progress: bool = False,
 ) -> Summary:
     """Score every mask in ``prediction``; frames are paired by name without ending.
 
     Args:
         reference: folder of masks. If it is labelsTr or labelsTs of a dataset, patients, sequences, left-out pixels
-            and, where it was simulated, tips are that dataset's.
-        prediction: folder of masks, with ``<case>.npz`` beside them where probabilities were saved.
-        output: JSON file to write the summary to; a table with one row per frame goes beside it as CSV.
+            and, where it was simulated, tips and centrelines are that dataset's.
+        prediction: folder of masks, with ``<case>.npz`` beside them where probabilities were saved, and
+            ``centrelines.json`` where wires were located.
+        output: JSON file to write the summary to; its tables go beside it as CSV.
         tips: case -> true tips (row, column) in pixels; by default those of a simulated dataset.
+        wires: judge where wires run: "auto" where ``centrelines.json`` gives the true ones; "masks" locates them in
+            the reference masks where there is no such file; "none" never. The predicted ones are those of
+            ``centrelines.json`` in ``prediction``, or else located in its masks.
         allow_missing: score the frames present in both folders instead of refusing; the others are named in the
             summary.
+        processes: frames scored at a time; the result is the same for any number.
         progress: show a progress bar.
 
     Raises:
         DatasetError: a folder is empty or missing, or a frame has no partner.
         FrameError: a mask cannot be read or does not have its partner's size.
+        SchemaError: a ``centrelines.json`` has another form.
+        UsageError: ``wires`` is none of these.
         OutputError: the summary cannot be written.
     """
-    references, groups = _open_reference(reference)
+    if wires not in get_args(TrueWires):
+        raise UsageError(f"wires: found {wires!r}, wanted one of {', '.join(get_args(TrueWires))}")
+    references = _Reference.open(reference)
     predictions = _frames_by_case(prediction)
-    cases, not_scored = _paired(references, predictions, reference, prediction, allow_missing)
-    tips = _known_tips(reference.parent / TRUTH_NAME) if tips is None else tips
-    scores = [
-        _score_case(case, references[case], predictions[case], tips.get(case, ()))
-        for case in tqdm(cases, desc="evaluating", unit="frame", disable=not progress)
+    cases, not_scored = _paired(references.masks, predictions, reference, prediction, allow_missing)
+    known = read_known_wires(reference)
+    sequences = references.sequences(cases)
+    sources = find_wires(known, prediction, cases, sequences or (), wires)
+    if tips is None:
+        tips = {case: found.tips for case, found in known.items()}
+    jobs = [
+        _Job(
+            case=case,
+            reference=references.masks[case],
+            meaning=references.meaning,
+            prediction=predictions[case],
+            tips=tuple(tips.get(case, ())),
+            wires=None if sources is None else sources.cases.get(case),
+        )
+        for case in cases
     ]
-    summary = summarise(scores, groups, not_scored)
+    with workers(processes, len(jobs), str(prediction)) as run:
+        done = tqdm(run(_score, jobs), total=len(jobs), desc="evaluating", unit="frame", disable=not progress)
+        scores, wire_scores = zip(*done, strict=True)
+    summary = summarise(scores, references.groups, not_scored)
+    if sources is not None:
+        found = {score.case: score for score in wire_scores if score is not None}
+        judged = summarise_localization(
+            found,
+            references.groups,
+            sequences,
+            (sources.reference, sources.prediction),
+            not_judged=set(cases) - found.keys(),
+        )
+        summary = dataclasses.replace(summary, localization=judged)
     if output is not None:
         write_summary(output, summary)
     return summary
 
 
-def _open_reference(folder: Path) -> tuple[dict[str, Callable[[], Mask]], dict[str, Group] | None]:
-    """Case -> function that reads its mask; case -> patient and sequence where known."""
-    if folder.name not in ("labelsTr", "labelsTs") or not (folder.parent / "dataset.json").is_file():
-        return {case: functools.partial(read_mask, path) for case, path in _frames_by_case(folder).items()}, None
-    dataset = Dataset.open(folder.parent)
-    cases = [case for case in (dataset.training if folder.name == "labelsTr" else dataset.test) if case.mask]
-    readers: dict[str, Callable[[], Mask]] = {case.name: functools.partial(dataset.read_mask, case) for case in cases}
-    return readers, {case.name: (case.patient, case.sequence) for case in cases}
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Reference:
+    """A folder of reference masks and what is known of its cases."""
+
+    masks: Mapping[str, Path]
+    meaning: Mapping[int, int]
+    """From the values in the files to 0, 1 and ``IGNORE``."""
+    groups: Mapping[str, Group] | None
+    """Case -> patient and sequence; None where unknown."""
+    frame: Mapping[str, int]
+    """Case -> position in its sequence, where it has one."""
+
+    @classmethod
+    def open(cls, folder: Path) -> "_Reference":
+        """As a part of a dataset where it is one."""
+        if folder.name not in ("labelsTr", "labelsTs") or not (folder.parent / "dataset.json").is_file():
+            return cls(masks=_frames_by_case(folder), meaning=dict(BINARY_MASK), groups=None, frame={})
+        dataset = Dataset.open(folder.parent)
+        cases = [case for case in (dataset.training if folder.name == "labelsTr" else dataset.test) if case.mask]
+        return cls(
+            masks={case.name: case.mask for case in cases if case.mask},
+            meaning=dict(dataset.mask_meaning),
+            groups={case.name: (case.patient, case.sequence) for case in cases},
+            frame={case.name: case.frame for case in cases if case.frame is not None},
+        )
+
+    def sequences(self, cases: Iterable[str]) -> list[list[str]] | None:
+        """Cases by sequence in the order of time, or of their names where that is unknown; None without sequences."""
+        if self.groups is None:
+            return None
+        by_sequence: dict[Group, list[str]] = {}
+        for case in sorted(cases, key=lambda case: (self.frame.get(case, 0), case)):
+            by_sequence.setdefault(self.groups[case], []).append(case)
+        return list(by_sequence.values())
 
 
-def _known_tips(path: Path) -> dict[str, list[Point]]:
-    """Case -> tips of its wires, from the truth that a simulated dataset comes with; empty without that file."""
-    if not path.is_file():
-        return {}
-    truth = parse_json(path)
-    try:
-        return {
-            case: [(float(row), float(column)) for row, column in (wire["tip"] for wire in known["wires"])]
-            for case, known in truth["cases"].items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError) as problem:
-        raise SchemaError(f"{path}: wanted cases.<case>.wires[].tip as [row, column] ({problem!r})") from problem
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    """All that scoring one case needs; small, since it goes to another process."""
+
+    case: str
+    reference: Path
+    meaning: Mapping[int, int]
+    prediction: Path
+    tips: tuple[Point, ...]
+    wires: CaseWires | None
+    """None where they are not judged."""
+
+
+def _score(job: _Job) -> tuple[FrameScore, WireScore | None]:
+    reference, prediction = read_mask(job.reference, job.meaning), read_mask(job.prediction)
+    saved = job.prediction.with_suffix(".npz")
+    score = score_frame(job.case, reference, prediction, read_probability(saved) if saved.is_file() else None, job.tips)
+    if job.wires is None:
+        return score, None
+    return score, job.wires.score(job.case, reference == 1, (prediction == 1) & (reference != IGNORE))
 
 
 def _frames_by_case(folder: Path) -> dict[str, Path]:
@@ -128,38 +193,3 @@ def _listed(cases: Iterable[str]) -> str:
     names = sorted(cases)
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return f"{len(names)} frame{'s' if len(names) > 1 else ''}: {', '.join(names[:NAMES_SHOWN])}{more}"
-
-
-def _score_case(case: str, reader: Callable[[], Mask], prediction: Path, tips: Iterable[Point]) -> FrameScore:
-    return score_frame(case, reader(), read_mask(prediction), _read_probability(prediction.with_suffix(".npz")), tips)
-
-
-def _read_probability(path: Path) -> NDArray[np.floating[Any]] | None:
-    if not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            probability: NDArray[np.floating[Any]] = arrays[PROBABILITY_KEY]
-    except Exception as problem:  # zipfile, zlib and numpy each have errors of their own for damaged files
-        raise FrameError(f"{path}: cannot read {PROBABILITY_KEY!r} ({problem}); predict the frame again") from problem
-    return probability
-
-
-def write_summary(path: Path, summary: Summary) -> None:
-    """Write ``summary`` as JSON to ``path`` and its frames as CSV beside it.
-
-    Raises:
-        OutputError: a file cannot be written.
-    """
-    write_json(path, summary)
-    _write_csv(path.with_suffix(".csv"), summary.frames)
-
-
-def _write_csv(path: Path, frames: Sequence[Mapping[str, Any]]) -> None:
-    columns = ["case", "patient", "sequence", "tp", "fp", "fn", "tn", *METRICS, "not_computed"]
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        for frame in frames:
-            reasons = "; ".join(f"{name}: {why}" for name, why in frame["not_computed"].items())
-            writer.writerow({**frame, "not_computed": reasons})

@@ -12,6 +12,7 @@ BoolMask = NDArray[np.bool_]
 Point = tuple[float, float]
 """Row and column, in pixels, 0 at the centre of the first pixel."""
 
+FOUR_NEIGHBOURS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
@@ -66,6 +67,16 @@ def count_pieces(wire: BoolMask, predicted_centreline: BoolMask) -> tuple[int, i
     pairs = np.unique(np.stack((wires[shared], pieces[shared])), axis=1)
     breaks = pairs.shape[1] - len(np.unique(pairs[0]))
     return breaks, n_pieces - len(np.unique(pairs[1]))
+
+
+def betti_numbers(mask: BoolMask) -> tuple[int, int]:
+    """Number of 8-connected pieces of ``mask``, and of holes: 4-connected parts of the rest that are closed in.
+
+    Beyond the frame lies background, so a wire that runs along the frame's border closes nothing in.
+    """
+    _, n_pieces = ndimage.label(mask, EIGHT_NEIGHBOURS)
+    _, n_around = ndimage.label(~np.pad(mask, 1), FOUR_NEIGHBOURS)
+    return n_pieces, n_around - 1
 
 
 def tip_errors_px(predicted_centreline: BoolMask, tips: Sequence[Point]) -> list[float]:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from gwunet.dataset import IGNORE
 from gwunet.errors import FrameError
+from gwunet.evaluation.calibration import brier_score, calibration_error, reliability_table
 from gwunet.evaluation.geometry import (
     Point,
+    betti_numbers,
     centreline_of,
     common_box,
     contour_distances_px,
@@ -38,6 +40,7 @@ NO_WIRE_IN_REFERENCE = "no wire in the reference"
 NO_WIRE_IN_PREDICTION = "no wire in the prediction"
 NEVER_TOGETHER = "no frame has wire in both the reference and the prediction"
 NO_BACKGROUND = "no background in the reference"
+NO_PIXELS = "every pixel is left out"
 
 
 class Counts(NamedTuple):
@@ -63,6 +66,14 @@ class Counts(NamedTuple):
     """Predicted pieces on a reference wire beyond its first."""
     false_pieces: FloatArray
     """Predicted pieces on no reference wire."""
+    b0_error: FloatArray
+    """Difference of the numbers of pieces."""
+    b1_error: FloatArray
+    """Difference of the numbers of holes."""
+    contour_distances: FloatArray
+    """Contour pixels of both masks that have a distance to the other."""
+    contour_distance_px: FloatArray
+    """Sum of these distances."""
     wire_frames: FloatArray
     """Frames with wire in the reference."""
     wire_frames_found: FloatArray
@@ -86,16 +97,20 @@ class Tally:
     """(M,) distances from the reference's contour pixels to the prediction's contour."""
     histogram: NDArray[np.integer[Any]] | None
     """(2, PROBABILITY_BINS) background and wire pixels by probability; None without probabilities."""
+    reliability: FloatArray | None = None
+    """(4, RELIABILITY_BINS), see ``reliability_table``; None without probabilities."""
 
     @staticmethod
     def pool(tallies: Sequence["Tally"]) -> "Tally":
         """All frames of ``tallies`` as one set."""
         histograms = [tally.histogram for tally in tallies if tally.histogram is not None]
+        tables = [tally.reliability for tally in tallies if tally.reliability is not None]
         return Tally(
             counts=Counts(*np.sum([tally.counts for tally in tallies], axis=0)),
             to_reference_px=np.concatenate([tally.to_reference_px for tally in tallies]),
             to_prediction_px=np.concatenate([tally.to_prediction_px for tally in tallies]),
             histogram=sum(histograms, start=np.zeros((2, PROBABILITY_BINS), dtype=np.int64)) if histograms else None,
+            reliability=np.sum(tables, axis=0) if tables else None,
         )
 
 
@@ -119,6 +134,8 @@ class Scores:
     """Harmonic mean of the parts of each centreline that lie on the other mask."""
     hd95_px: float | None
     """Larger of the two directed 95th percentiles of contour distance, in pixels."""
+    assd_px: float | None
+    """Mean distance of the contour pixels of both masks to the other's contour, in pixels."""
     auc: float | None
     """Area under the ROC curve of the probabilities."""
     auc_binary: float | None
@@ -127,10 +144,18 @@ class Scores:
     """Number of predicted pieces on a reference wire beyond its first."""
     false_pieces: float | None
     """Number of predicted pieces on no reference wire."""
+    b0_error: float | None
+    """Difference of the numbers of 8-connected pieces of the two masks."""
+    b1_error: float | None
+    """Difference of the numbers of holes in the two masks."""
     wire_found: float | None
     """Share of the frames with wire in which it is found; of one frame 1 or 0."""
     tip_error_px: float | None
     """Mean distance from a tip to the nearest endpoint of the predicted centreline, in pixels."""
+    ece: float | None
+    """Expected calibration error of the probabilities."""
+    brier: float | None
+    """Mean squared difference of the probabilities and the mask."""
     not_computed: Mapping[str, str] = field(default_factory=dict)
     """Metric -> why it is null, or which frames it leaves out."""
 
@@ -175,17 +200,23 @@ def score_frame(
     valid = reference != IGNORE
     # Left-out pixels become background for centrelines and contours, and are taken off the background's count.
     wire, predicted = reference == 1, (prediction == 1) & valid
-    histogram = None if probability is None else probability_histogram(probability[valid], wire[valid])
+    histogram = reliability = None
+    if probability is not None:
+        values, truth = (probability, wire) if valid.all() else (probability[valid], wire[valid])
+        histogram = probability_histogram(values.ravel(), truth.ravel())
+        reliability = reliability_table(values.ravel(), truth.ravel())
     tips = [tip for tip in tips if _is_visible(tip, valid)]
     # The rest looks at wire pixels alone, so it need not see the whole frame.
     rows, columns = box = common_box(wire, predicted)
     wire, predicted = wire[box], predicted[box]
     tips = [(row - rows.start, column - columns.start) for row, column in tips]
+    distances = contour_distances_px(predicted, wire), contour_distances_px(wire, predicted)
     tally = Tally(
-        counts=_count(wire, predicted, int(valid.sum()), tips),
-        to_reference_px=contour_distances_px(predicted, wire),
-        to_prediction_px=contour_distances_px(wire, predicted),
+        counts=_count(wire, predicted, int(valid.sum()), tips, distances),
+        to_reference_px=distances[0],
+        to_prediction_px=distances[1],
         histogram=histogram,
+        reliability=reliability,
     )
     return FrameScore(case=case, scores=score(tally), tally=tally)
 
@@ -214,11 +245,18 @@ def _is_visible(tip: Point, valid: NDArray[np.bool_]) -> bool:
     return 0 <= row < valid.shape[0] and 0 <= column < valid.shape[1] and bool(valid[row, column])
 
 
-def _count(wire: NDArray[np.bool_], predicted: NDArray[np.bool_], n_valid: int, tips: Sequence[Point]) -> Counts:
+def _count(
+    wire: NDArray[np.bool_],
+    predicted: NDArray[np.bool_],
+    n_valid: int,
+    tips: Sequence[Point],
+    contour_distances: Sequence[FloatArray],
+) -> Counts:
     tp, n_wire, n_predicted = (np.count_nonzero(mask) for mask in (wire & predicted, wire, predicted))
     centreline, predicted_centreline = centreline_of(wire), centreline_of(predicted)
     n_centreline, covered = np.count_nonzero(centreline), np.count_nonzero(centreline & predicted)
     breaks, false_pieces = count_pieces(wire, predicted_centreline)
+    (b0, b1), (predicted_b0, predicted_b1) = betti_numbers(wire), betti_numbers(predicted)
     tip_errors = tip_errors_px(predicted_centreline, tips)
     numbers = {
         "tp": tp,
@@ -231,6 +269,10 @@ def _count(wire: NDArray[np.bool_], predicted: NDArray[np.bool_], n_valid: int, 
         "centreline_covered": covered,
         "breaks": breaks,
         "false_pieces": false_pieces,
+        "b0_error": abs(predicted_b0 - b0),
+        "b1_error": abs(predicted_b1 - b1),
+        "contour_distances": sum(map(len, contour_distances)),
+        "contour_distance_px": sum(each.sum() for each in contour_distances),
         "wire_frames": n_wire > 0,
         "wire_frames_found": n_wire > 0 and covered >= FOUND_FROM * n_centreline,
         "tips": len(tips),
@@ -272,6 +314,9 @@ def rates(counts: Counts) -> dict[str, FloatArray]:
         "auc_binary": np.where(no_wire, np.nan, (recall + specificity) / 2),
         "breaks": counts.breaks,
         "false_pieces": counts.false_pieces,
+        "b0_error": counts.b0_error,
+        "b1_error": counts.b1_error,
+        "assd_px": _ratio(counts.contour_distance_px, counts.contour_distances, otherwise=np.nan),
         "wire_found": _ratio(counts.wire_frames_found, counts.wire_frames, otherwise=np.nan),
         "tip_error_px": _ratio(counts.tip_error_px, counts.tips_measured, otherwise=np.nan),
     }
@@ -288,6 +333,8 @@ def score(tally: Tally) -> Scores:
     values = {name: None if value != value else value for name, value in values.items()}
     values["hd95_px"] = hd95_px(tally)
     values["auc"] = None if tally.histogram is None else roc_area(tally.histogram)
+    values["ece"] = None if tally.reliability is None else calibration_error(tally.reliability)
+    values["brier"] = None if tally.reliability is None else brier_score(tally.reliability)
     reasons = {name: _reason(name, tally) for name in METRICS if values[name] is None}
     return Scores(**values, not_computed=reasons)
 
@@ -296,8 +343,11 @@ def _reason(metric: str, tally: Tally) -> str:
     """Why ``metric`` is undefined for ``tally``."""
     counts = tally.counts
     no_reference, no_prediction = counts.tp + counts.fn == 0, counts.tp + counts.fp == 0
-    if metric == "auc" and tally.histogram is None:
-        return NO_PROBABILITY
+    if metric in ("auc", "ece", "brier"):
+        if tally.histogram is None:
+            return NO_PROBABILITY
+        if metric != "auc":
+            return NO_PIXELS
     if metric in ("auc", "auc_binary", "specificity", "wire_found"):
         return NO_WIRE_IN_REFERENCE if no_reference and metric != "specificity" else NO_BACKGROUND
     if metric == "tip_error_px":

@@ -9,10 +9,13 @@ import numpy as np
 
 from gwunet.errors import UsageError
 from gwunet.evaluation.bootstrap import Intervals, Unit, bootstrap
+from gwunet.evaluation.calibration import Calibration, describe_calibration
+from gwunet.evaluation.localization import Localization
 from gwunet.evaluation.metrics import METRICS, NO_PROBABILITY, FrameScore, Scores, Tally, score
 from gwunet.jsonio import to_json
 
 SCHEMA_VERSION = 1
+CALIBRATED = ("ece", "brier")
 
 Group = tuple[str | None, str]
 """Patient, where known, and sequence of a frame."""
@@ -63,6 +66,10 @@ class Summary:
     patients: tuple[GroupScores, ...]
     frames: tuple[Mapping[str, Any], ...]
     """One object per frame: ``case``, ``patient``, ``sequence``, ``tp``, ``fp``, ``fn``, ``tn`` and the metrics."""
+    calibration: Calibration | None = None
+    """Reliability of the probabilities of all frames; null where none are given."""
+    localization: Localization | None = None
+    """How well wires are located; null where that is not judged."""
 
 
 def summarise(
@@ -80,7 +87,8 @@ def summarise(
     """
     _check(scores, groups)
     by_sequence, by_patient = _grouped(scores, groups or {})
-    pooled, means = pooled_scores(scores), mean_scores(scores)
+    tally = Tally.pool([frame.tally for frame in scores])
+    pooled, means = _pooled(scores, tally), mean_scores(scores)
     return Summary(
         schema_version=SCHEMA_VERSION,
         n_frames=len(scores),
@@ -94,6 +102,7 @@ def summarise(
         sequences=tuple(_group_scores(name, patient, frames) for (patient, name), frames in by_sequence.items()),
         patients=tuple(_group_scores(patient, patient, frames) for patient, frames in by_patient.items()),
         frames=tuple(_frame_row(frame, (groups or {}).get(frame.case)) for frame in scores),
+        calibration=None if tally.reliability is None else describe_calibration(tally.reliability),
     )
 
 
@@ -125,8 +134,14 @@ def _grouped(
 
 def pooled_scores(frames: Sequence[FrameScore]) -> Scores:
     """Scores of all pixels of ``frames`` together; ``not_computed`` also tells which frames a metric leaves out."""
-    scores = score(Tally.pool([frame.tally for frame in frames]))
-    notes = {name: _left_out(frames, name) for name in ("hd95_px", "tip_error_px", "wire_found")}
+    return _pooled(frames, Tally.pool([frame.tally for frame in frames]))
+
+
+def _pooled(frames: Sequence[FrameScore], tally: Tally) -> Scores:
+    scores = score(tally)
+    notes = {
+        name: _left_out(frames, name) for name in ("hd95_px", "assd_px", "tip_error_px", "wire_found", *CALIBRATED)
+    }
     # A frame without wire has no ROC area of its own, but its background pixels count in the pooled one.
     notes["auc"] = _left_out(frames, "auc", [NO_PROBABILITY])
     return _with_notes({name: scores.value(name) for name in METRICS}, notes, scores.not_computed)

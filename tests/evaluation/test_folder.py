@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from gwunet.errors import DatasetError, FrameError, OutputError, SchemaError
+from gwunet.errors import DatasetError, FrameError, OutputError, SchemaError, UsageError
 from gwunet.evaluation import evaluate_folder
 from gwunet.io.frames import write_frame, write_mask
 
@@ -92,8 +92,99 @@ def test_tips_of_a_simulated_dataset_are_found(folders):
     summary = evaluate_folder(reference, prediction)
     assert [frame["tip_error_px"] for frame in summary.frames] == [pytest.approx(3), None]
     (reference.parent / "centrelines.json").write_text('{"cases": {"run_001": {"wires": [{}]}}}', encoding="utf-8")
-    with pytest.raises(SchemaError, match=r"centrelines\.json: wanted"):
+    with pytest.raises(SchemaError, match=r"centrelines\.json: run_001: wanted"):
         evaluate_folder(reference, prediction)
+
+
+def known(*rows, **more):
+    """Wires along rows from column 4 to 23, as ``centrelines.json`` has them."""
+    return {"wires": [{"centreline": [[row, column] for column in range(4, 24)], **more} for row in rows]}
+
+
+def write_centrelines(folder, cases, **more):
+    (folder / "centrelines.json").write_text(json.dumps({"schema_version": 1, **more, "cases": cases}))
+
+
+def test_true_and_predicted_centrelines_are_compared(folders, tmp_path):
+    reference, prediction = folders
+    write_centrelines(reference.parent, {"run_001": known(12), "run_002": known(12, 20)})
+    write_centrelines(prediction, {"run_001": known(13), "run_002": known(12)})
+    output = tmp_path / "summary.json"
+    found = evaluate_folder(reference, prediction, output).localization
+    assert (found.reference, found.prediction) == ("centrelines.json", "centrelines.json")
+    scores = found.all_frames
+    assert (scores.n_wires, scores.n_matched, scores.missed_per_frame) == (3, 2, 0.5)
+    assert scores.mean_distance_px.mean == pytest.approx(0.5)
+    assert scores.not_computed["identity_switches"] == "no sequences known"
+    written = json.loads(output.read_text())["localization"]
+    assert written["all_frames"]["tips_within_px"] == {limit: pytest.approx(2 / 3) for limit in "359"}
+    with (tmp_path / "summary_wires.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(row["case"], row["predicted"], row["tip_error_px"]) for row in csv.DictReader(file)]
+    assert rows == [("run_001", "1", "1.0"), ("run_002", "1", "0.0"), ("run_002", "", "")]
+    # A table of wires that are not judged any more does not stay.
+    assert evaluate_folder(reference, prediction, output, wires="none").localization is None
+    assert not (tmp_path / "summary_wires.csv").exists()
+
+
+def test_wires_are_located_where_no_file_has_them(folders):
+    reference, prediction = folders
+    assert evaluate_folder(reference, prediction).localization is None
+    found = evaluate_folder(reference, prediction, wires="masks").localization
+    assert (found.reference, found.prediction) == ("masks", "masks")
+    assert (found.all_frames.n_wires, found.all_frames.n_predicted, found.all_frames.n_matched) == (2, 2, 2)
+    assert found.all_frames.mean_distance_px.maximum < 3
+    assert sorted(row["hausdorff_px"] for row in found.wires) == pytest.approx([0, 10], abs=1e-6)
+    write_centrelines(reference.parent, {"run_001": known(12)})
+    found = evaluate_folder(reference, prediction).localization
+    assert (found.reference, found.prediction, found.not_judged) == ("centrelines.json", "masks", ("run_002",))
+    assert found.all_frames.n_matched == 1
+    with pytest.raises(UsageError, match="wires: found 'all', wanted one of auto, masks, none"):
+        evaluate_folder(reference, prediction, wires="all")
+
+
+@pytest.mark.parametrize(
+    ("cases", "message"),
+    [
+        ({"run_001": known(12)}, "has no centrelines of run_002"),
+        ({"run_001": [], "run_002": known(12)}, "run_001: wanted an object with wires"),
+        ({"run_001": known(12), "run_002": {"wires": [{"centreline": [[1, 2, 3]]}]}}, "run_002: wanted for each wire"),
+        ([], "wanted an object with cases"),
+    ],
+)
+def test_bad_centrelines_are_refused_by_name(folders, cases, message):
+    reference, prediction = folders
+    write_centrelines(reference.parent, {"run_001": known(12), "run_002": known(12)})
+    write_centrelines(prediction, cases)
+    with pytest.raises(SchemaError, match=rf"prediction.centrelines\.json: {message}"):
+        evaluate_folder(reference, prediction)
+
+
+def test_identities_are_followed_through_the_sequences_of_a_dataset(tmp_path):
+    """The number of the wire changes once within patient a's sequence, whose frames are not in the order of names."""
+    raw, prediction = tmp_path / "Dataset001_Test", tmp_path / "prediction"
+    frames = {"x2": ("a", 0, 5), "x1": ("a", 1, 5), "x0": ("a", 2, 6), "x3": ("b", 0, 6)}
+    cases = {}
+    for case, (patient, number, _) in frames.items():
+        write_frame(raw / "imagesTs" / f"{case}.png", np.arange(24 * 32, dtype=np.uint16).reshape(24, 32))
+        write_mask(raw / "labelsTs" / f"{case}.png", line(20))
+        write_mask(prediction / f"{case}.png", line(20))
+        cases[case] = {"patient": patient, "sequence": patient, "frame": number}
+    labels = {"channel_names": {"0": "xray"}, "labels": {"background": 0, "wire": 1}, "file_ending": ".png"}
+    (raw / "dataset.json").write_text(json.dumps({**labels, "numTraining": 0, "cases": cases}), encoding="utf-8")
+    write_centrelines(raw, {case: known(12) for case in frames})
+    write_centrelines(
+        prediction, {case: known(12, wire=number) for case, (_, _, number) in frames.items()}, tracked=True
+    )
+    summary = evaluate_folder(raw / "labelsTs", prediction, tmp_path / "summary.json", processes=2)
+    found = summary.localization
+    assert found.all_frames.identity_switches == 1
+    assert [(group.name, group.scores.identity_switches) for group in found.patients] == [("a", 1), ("b", 0)]
+    assert summary == evaluate_folder(raw / "labelsTs", prediction, processes=1)
+    with (tmp_path / "summary_patients.csv").open(encoding="utf-8", newline="") as file:
+        rows = [
+            (row["patient"], row["frames"], row["pooled_dice"], row["mean_hd95_px"]) for row in csv.DictReader(file)
+        ]
+    assert rows == [("a", "3", "1.0", "0.0"), ("b", "1", "1.0", "0.0")]
 
 
 def test_frames_without_partner_are_named(folders):

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from skimage.measure import euler_number
 from sklearn import metrics as sklearn_metrics
 
 from gwunet.errors import FrameError
+from gwunet.evaluation.geometry import betti_numbers
 from gwunet.evaluation.metrics import METRICS, Tally, score, score_frame
 
 masks = hnp.arrays(np.uint8, (9, 11), elements=st.integers(0, 1))
@@ -44,26 +46,114 @@ def brute_force_contour(mask):
     ]
 
 
-def brute_force_hd95(reference, prediction):
+def brute_force_distances(reference, prediction):
+    """From each contour pixel of either to the nearest of the other."""
     contours = brute_force_contour(reference), brute_force_contour(prediction)
-    directed = [
-        np.percentile([min(math.dist(pixel, other) for other in contours[1 - side]) for pixel in contours[side]], 95)
-        for side in (0, 1)
+    return [
+        [min(math.dist(pixel, other) for other in contours[1 - side]) for pixel in contours[side]] for side in (0, 1)
     ]
-    return max(directed)
 
 
-def test_overlap_equals_scikit_learn():
-    reference, prediction = random_pair()
+def brute_force_betti(mask):
+    """Pieces of the wire, and pieces of the background but the outer one, by flooding."""
+    around = np.pad(mask, 1)
+    straight = [(1, 0), (-1, 0), (0, 1), (0, -1)]
+    diagonal = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
+    return flooded(around == 1, straight + diagonal), flooded(around == 0, straight) - 1
+
+
+def flooded(mask, steps):
+    left, pieces = {(int(row), int(column)) for row, column in np.argwhere(mask)}, 0
+    while left:
+        pieces, waiting = pieces + 1, [left.pop()]
+        while waiting:
+            row, column = waiting.pop()
+            near = {(row + down, column + right) for down, right in steps} & left
+            left -= near
+            waiting += near
+    return pieces
+
+
+def edge_masks(shape=(12, 15)):
+    """Masks that are easily got wrong."""
+    made = {name: np.zeros(shape, dtype=np.uint8) for name in ("empty", "full", "one pixel", "corner", "border", "row")}
+    made["full"][:] = made["one pixel"][5, 7] = made["corner"][-1, -1] = made["row"][-1] = 1
+    made["border"][[0, -1]] = made["border"][:, [0, -1]] = 1
+    return made
+
+
+EDGE_PAIRS = [(one, other) for one in edge_masks() for other in edge_masks()]
+
+
+def pair_of(names):
+    return random_pair() if names == "random" else [edge_masks()[name] for name in names]
+
+
+@pytest.mark.parametrize("names", ["random", *EDGE_PAIRS], ids=str)
+def test_overlap_equals_scikit_learn(names):
+    reference, prediction = pair_of(names)
     truth, guess = reference.ravel(), prediction.ravel()
     scores = scores_of(reference, prediction)
-    assert scores.dice == pytest.approx(sklearn_metrics.f1_score(truth, guess))
-    assert scores.iou == pytest.approx(sklearn_metrics.jaccard_score(truth, guess))
-    assert scores.precision == pytest.approx(sklearn_metrics.precision_score(truth, guess))
-    assert scores.recall == pytest.approx(sklearn_metrics.recall_score(truth, guess))
-    assert scores.specificity == pytest.approx(sklearn_metrics.recall_score(truth, guess, pos_label=0))
-    assert scores.macro_f1 == pytest.approx(sklearn_metrics.f1_score(truth, guess, average="macro"))
-    assert scores.auc_binary == pytest.approx(sklearn_metrics.roc_auc_score(truth, guess))
+    undefined = 1.0 if not (truth.any() or guess.any()) else 0.0
+    for ours, theirs in (
+        ("dice", sklearn_metrics.f1_score),
+        ("iou", sklearn_metrics.jaccard_score),
+        ("precision", sklearn_metrics.precision_score),
+        ("recall", sklearn_metrics.recall_score),
+    ):
+        assert scores.value(ours) == pytest.approx(theirs(truth, guess, zero_division=undefined)), ours
+    wire, background = (
+        sklearn_metrics.f1_score(truth, guess, pos_label=label, zero_division=zero)
+        for label, zero in ((1, undefined), (0, 1.0))
+    )
+    assert scores.macro_f1 == pytest.approx((wire + background) / 2)
+    if truth.all():
+        assert scores.specificity is None
+    else:
+        assert scores.specificity == pytest.approx(sklearn_metrics.recall_score(truth, guess, pos_label=0))
+    if truth.all() or not truth.any():
+        assert scores.auc_binary is None
+    else:
+        assert scores.auc_binary == pytest.approx(sklearn_metrics.roc_auc_score(truth, guess))
+
+
+@pytest.mark.parametrize("names", ["random", *EDGE_PAIRS], ids=str)
+def test_shape_equals_brute_force(names):
+    reference, prediction = pair_of(names)
+    scores = scores_of(reference, prediction)
+    if reference.any() and prediction.any():
+        distances = brute_force_distances(reference, prediction)
+        assert scores.hd95_px == pytest.approx(max(np.percentile(directed, 95) for directed in distances))
+        assert scores.assd_px == pytest.approx(np.mean(np.concatenate(distances)))
+    else:
+        assert (scores.hd95_px, scores.assd_px) == (None, None)
+    (b0, b1), (other_b0, other_b1) = brute_force_betti(reference), brute_force_betti(prediction)
+    assert (scores.b0_error, scores.b1_error) == (abs(b0 - other_b0), abs(b1 - other_b1))
+
+
+@settings(max_examples=40)
+@given(masks)
+def test_betti_numbers_have_the_euler_characteristic(mask):
+    pieces, holes = betti_numbers(mask > 0)
+    assert pieces - holes == euler_number(mask, connectivity=2)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "betti"),
+    [
+        (["...", "...", "..."], (0, 0)),
+        (["###", "###", "###"], (1, 0)),
+        (["###", "#.#", "###"], (1, 1)),
+        ([".#.", "#.#", ".#."], (1, 1)),
+        (["#.#", "#.#", "###"], (1, 0)),
+        (["#.#", "...", "#.#"], (4, 0)),
+        (["#######", "#.###.#", "#######"], (1, 2)),
+        (["#####", "#...#", "#.#.#", "#...#", "#####"], (2, 1)),
+    ],
+    ids=["empty", "full", "ring", "diamond", "open", "four pixels", "two holes", "island in a ring"],
+)
+def test_betti_numbers_by_hand(drawn, betti):
+    assert betti_numbers(frame(*drawn) == 1) == betti
 
 
 @pytest.mark.parametrize("sharpness", [1, 3, 6])
@@ -85,15 +175,19 @@ def test_auc_of_few_values_is_exact():
 
 
 @pytest.mark.parametrize(("seed", "density"), [(0, 0.02), (1, 0.3), (2, 0.9)])
-def test_hd95_equals_brute_force(seed, density):
+def test_contour_distances_equal_brute_force(seed, density):
     reference, prediction = random_pair(seed, density, shape=(17, 23))
-    assert scores_of(reference, prediction).hd95_px == pytest.approx(brute_force_hd95(reference, prediction))
+    distances = brute_force_distances(reference, prediction)
+    scores = scores_of(reference, prediction)
+    assert scores.hd95_px == pytest.approx(max(np.percentile(directed, 95) for directed in distances))
+    assert scores.assd_px == pytest.approx(np.mean(np.concatenate(distances)))
 
 
 def test_hd95_of_a_shifted_line_is_the_shift():
     reference, prediction = np.zeros((2, 30, 30), dtype=np.uint8)
     reference[:, 10] = prediction[:, 14] = 1
-    assert scores_of(reference, prediction).hd95_px == 4
+    scores = scores_of(reference, prediction)
+    assert (scores.hd95_px, scores.assd_px) == (4, 4)
 
 
 def test_cldice_by_hand():
@@ -161,7 +255,8 @@ def test_both_empty_scores_one():
     scores = scores_of(empty, empty, probability=np.zeros((8, 8), dtype=np.float32))
     overlap = ("dice", "iou", "precision", "recall", "specificity", "macro_f1", "cldice")
     assert {scores.value(name) for name in overlap} == {1}
-    assert set(scores.not_computed) == {"hd95_px", "auc", "auc_binary", "wire_found", "tip_error_px"}
+    assert (scores.b0_error, scores.b1_error) == (0, 0)
+    assert set(scores.not_computed) == {"hd95_px", "assd_px", "auc", "auc_binary", "wire_found", "tip_error_px"}
     assert scores.not_computed["hd95_px"] == "no wire in the reference nor in the prediction"
     assert scores.not_computed["auc"] == "no wire in the reference"
 
@@ -204,14 +299,15 @@ def test_ranges_and_reasons(pair):
         value = scores.value(name)
         assert (value is None) == (name in scores.not_computed)
         assert value is None or math.isfinite(value)
-        if value is not None and name not in ("hd95_px", "breaks", "false_pieces", "tip_error_px"):
-            assert 0 <= value <= 1
+        if value is not None:
+            assert value >= 0
+            assert value <= 1 or name.endswith(("_px", "_pieces", "_error")) or name == "breaks"
 
 
 @given(mask_pairs)
 def test_symmetric_scores_stay_when_masks_swap(pair):
     scores, swapped = scores_of(*pair), scores_of(*pair[::-1])
-    for name in ("dice", "iou", "macro_f1", "cldice", "hd95_px"):
+    for name in ("dice", "iou", "macro_f1", "cldice", "hd95_px", "b0_error", "b1_error"):
         assert scores.value(name) == swapped.value(name)
     assert (scores.precision, scores.recall) == (swapped.recall, swapped.precision)
 
@@ -220,7 +316,7 @@ def test_symmetric_scores_stay_when_masks_swap(pair):
 def test_perfect_prediction(mask):
     scores = scores_of(mask, mask)
     assert {scores.dice, scores.iou, scores.precision, scores.recall, scores.cldice, scores.macro_f1} == {1}
-    assert (scores.breaks, scores.false_pieces) == (0, 0)
+    assert {scores.breaks, scores.false_pieces, scores.b0_error, scores.b1_error} == {0}
     assert scores.hd95_px == (0 if mask.any() else None)
 
 
@@ -240,6 +336,7 @@ def test_pooled_equals_one_large_frame(pairs, seed):
         assert pooled.value(name) == pytest.approx(tight.value(name), nan_ok=False)
     if all(reference.any() and prediction.any() for reference, prediction in pairs):
         assert pooled.hd95_px == pytest.approx(large.hd95_px)
+        assert pooled.assd_px == pytest.approx(large.assd_px)
 
 
 def test_bad_input_is_refused_by_name():

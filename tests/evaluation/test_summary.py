@@ -1,12 +1,18 @@
 """Scores gathered over frames, sequences and patients."""
 
+import dataclasses
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gwunet.errors import UsageError
 from gwunet.evaluation import METRICS, score_frame, summarise
+from gwunet.evaluation.comparison import compare
+from gwunet.evaluation.localization import summarise_localization
+from gwunet.evaluation.wires import PlainWire, score_wires
 from gwunet.jsonio import to_json
 
 
@@ -41,6 +47,44 @@ def test_paper_columns_are_percent_of_means_and_of_pooled_iou():
             "OIoU": 100 * 40 / 60,
         }
     )
+
+
+def drawn_frames(seed):
+    """Frames as they come: of many densities, some without wire, some without prediction, some of another size."""
+    rng = np.random.default_rng(seed)
+    for i, density in enumerate(rng.choice([0, 0.02, 0.2, 1], 12)):
+        reference = rng.random((9, 11 + i % 3)) < density
+        prediction = np.where(rng.random(reference.shape) < 0.9, reference, ~reference) & (i % 5 > 0)
+        yield score_frame(f"case_{i}", reference.astype(np.uint8), prediction.astype(np.uint8))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_identities_of_the_papers_table(seed):
+    """Macro-F1 is the mean of Dice and background F1 under either averaging; IoU and Dice determine each other."""
+    scores = list(drawn_frames(seed))
+    summary = summarise(scores)
+    background = []
+    for frame in summary.frames:
+        wrong = frame["fp"] + frame["fn"]
+        background.append(2 * frame["tn"] / (2 * frame["tn"] + wrong) if frame["tn"] + wrong else 1)
+        assert frame["iou"] == pytest.approx(frame["dice"] / (2 - frame["dice"]))
+    paper = {name: value / 100 for name, value in summary.paper.items()}
+    assert paper["Macro-F1"] == pytest.approx((paper["Dice"] + np.mean(background)) / 2)
+    assert paper["MIoU"] > paper["Dice"] / (2 - paper["Dice"])  # convex, and the frames differ
+    pooled = summary.pooled
+    assert [paper["OIoU"], pooled.iou] == pytest.approx([pooled.dice / (2 - pooled.dice)] * 2)
+    tn, wrong = (sum(frame[key] for frame in summary.frames for key in keys) for keys in (("tn",), ("fp", "fn")))
+    assert pooled.macro_f1 == pytest.approx((pooled.dice + 2 * tn / (2 * tn + wrong)) / 2)
+
+
+def test_numbers_of_pieces_add_up_and_distances_pool_by_pixel():
+    scores = list(drawn_frames(1))
+    pooled, means = (getattr(summarise(scores), kind) for kind in ("pooled", "per_frame_mean"))
+    for name in ("b0_error", "b1_error"):
+        assert pooled.value(name) == pytest.approx(12 * means.value(name)) == sum(f.scores.value(name) for f in scores)
+    distances = [each for f in scores for each in (*f.tally.to_reference_px, *f.tally.to_prediction_px)]
+    assert pooled.assd_px == pytest.approx(np.mean(distances))
+    assert "left out in" in pooled.not_computed["assd_px"]
 
 
 def test_groups_are_pooled_by_sequence_and_patient():
@@ -130,6 +174,28 @@ def test_json_has_the_documented_keys_and_no_nan():
     assert set(METRICS) <= set(summary["pooled"]) & set(summary["per_frame_mean"]) & set(summary["frames"][0])
     assert set(summary["paper"]) == {"AUC", "Macro-F1", "Dice", "MIoU", "OIoU"}
     assert set(summary["sequences"][0]) == {"name", "patient", "n_frames", "pooled", "per_frame_mean"}
+
+
+def test_every_key_is_documented():
+    """In the page on metrics, each as `key`."""
+    line, guess = line_and_guess(20)
+    groups = {case: (case, case) for case in "ab"}
+    scores = [score_frame(case, line, guess, guess.astype(np.float32)) for case in groups]
+    wire = PlainWire(np.array([(10.0, 5.0), (10.0, 34.0)]))
+    wires = {case: score_wires(case, [wire], [wire]) for case in groups}
+    localization = summarise_localization(wires, groups, [["a"], ["b"]], ("masks", "masks"))
+    summaries = {name: dataclasses.replace(summarise(scores, groups), localization=localization) for name in "xy"}
+    page = (Path(__file__).parents[2] / "documentation" / "reference" / "metrics.md").read_text(encoding="utf-8")
+    named = {*re.findall(r"`(?:\w+\[\]\.)?(\w+)`", page), *"xy", *"359", "AUC", "Macro-F1", "Dice", "MIoU", "OIoU"}
+    for content in (summaries["x"], compare(summaries)):
+        assert keys_of(to_json(content)) - named == set()
+
+
+def keys_of(content):
+    """All keys; of ``pooled.dice``, which says what is not computed, the last part."""
+    if isinstance(content, dict):
+        return {key.rpartition(".")[2] for key in content}.union(*map(keys_of, content.values()))
+    return set().union(*map(keys_of, content)) if isinstance(content, list) else set()
 
 
 def test_only_empty_frames():

@@ -1,0 +1,123 @@
+"""Bootstrap confidence intervals of what is said about wires: whole patients or sequences are drawn."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gwunet.evaluation.bootstrap import LEVEL, RESAMPLES, SEED, Unit
+from gwunet.evaluation.paired import FEWEST_GROUPS
+from gwunet.evaluation.wires import WireMatch, WireScore
+
+MEDIANS = ("tip_error_px", "base_error_px", "mean_distance_px")
+RESAMPLES_AT_ONCE = 100
+"""Bounds memory."""
+TOO_FEW_GROUPS = "an interval needs six groups at least"
+NEVER_DEFINED = "no resample has a value"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WireIntervals:
+    """Percentile intervals over resampled groups."""
+
+    level: float
+    """Nominal coverage."""
+    unit: Unit
+    """What is drawn with replacement."""
+    n_groups: int
+    n_resamples: int
+    seed: int
+    medians: Mapping[str, tuple[float, float]]
+    """Distance -> limits of its median over matched wires."""
+    shares: Mapping[str, tuple[float, float]]
+    """``precision``, ``recall``, ``frames_with_missed`` or ``frames_with_false`` -> limits."""
+    not_computed: Mapping[str, str] = field(default_factory=dict)
+
+
+def wire_intervals(groups: Sequence[Sequence[WireScore]], unit: Unit) -> WireIntervals:
+    """The same groups always give the same intervals.
+
+    Args:
+        groups: frames by patient, by sequence or alone.
+        unit: which of these.
+    """
+    enough = len(groups) >= FEWEST_GROUPS
+    draws = np.random.default_rng(SEED).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), RESAMPLES)
+    medians = {name: _medians(groups, name, draws) for name in MEDIANS if enough}
+    shares = {name: _ratios(*counted, draws) for name, counted in _counts(groups).items() if enough}
+    limits = {name: _limits(values) for name, values in (medians | shares).items()}
+    reason = NEVER_DEFINED if enough else TOO_FEW_GROUPS
+    known = {name: found for name, found in limits.items() if found is not None}
+    return WireIntervals(
+        level=LEVEL,
+        unit=unit,
+        n_groups=len(groups),
+        n_resamples=RESAMPLES,
+        seed=SEED,
+        medians={name: known[name] for name in medians if name in known},
+        shares={name: known[name] for name in shares if name in known},
+        not_computed={name: reason for name in (*MEDIANS, *_counts(groups)) if name not in known},
+    )
+
+
+def _counts(groups: Sequence[Sequence[WireScore]]) -> dict[str, tuple[list[int], list[int]]]:
+    """Share -> its numerator and its denominator in every group."""
+    matched = [sum(len(frame.matches) for frame in group) for group in groups]
+    return {
+        "precision": (matched, [sum(frame.n_predicted for frame in group) for group in groups]),
+        "recall": (matched, [sum(frame.n_reference for frame in group) for group in groups]),
+        "frames_with_missed": ([sum(bool(frame.missed) for frame in group) for group in groups], _sizes(groups)),
+        "frames_with_false": ([sum(bool(frame.false) for frame in group) for group in groups], _sizes(groups)),
+    }
+
+
+def _sizes(groups: Sequence[Sequence[WireScore]]) -> list[int]:
+    return list(map(len, groups))
+
+
+def _ratios(part: Sequence[int], whole: Sequence[int], draws: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(R,) ratio of sums in every resample, NaN where there is nothing to divide by."""
+    below = draws @ np.asarray(whole)
+    return np.where(below > 0, draws @ np.asarray(part) / np.maximum(below, 1), np.nan)
+
+
+def _medians(groups: Sequence[Sequence[WireScore]], name: str, draws: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(R,) median in every resample, a value counting as often as its group is drawn."""
+    matches: list[tuple[float, int]] = [
+        (_error(match, name), number)
+        for number, group in enumerate(groups)
+        for frame in group
+        for match in frame.matches
+    ]
+    if not matches:
+        return np.full(len(draws), np.nan)
+    values, numbers = (np.array(side) for side in zip(*sorted(matches), strict=True))
+    pieces = [
+        _weighted_medians(values, draws[start : start + RESAMPLES_AT_ONCE, numbers])
+        for start in range(0, len(draws), RESAMPLES_AT_ONCE)
+    ]
+    return np.concatenate(pieces)
+
+
+def _weighted_medians(values: NDArray[np.float64], times: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(R,) median of (N,) rising values, of which each counts as often as (R, N) ``times`` says."""
+    up_to = np.cumsum(times, axis=1)
+    count = up_to[:, -1]
+    # For an even number of values the mean of the two in the middle.
+    places = [(up_to < rank[:, None]).sum(axis=1) for rank in ((count + 1) // 2, count // 2 + 1)]
+    lower, upper = (values[np.minimum(place, len(values) - 1)] for place in places)
+    return np.where(count > 0, (lower + upper) / 2, np.nan)
+
+
+def _error(match: WireMatch, name: str) -> float:
+    value: float = getattr(match, name)
+    return value
+
+
+def _limits(values: NDArray[np.float64]) -> tuple[float, float] | None:
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return None
+    lower, upper = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(lower), float(upper)

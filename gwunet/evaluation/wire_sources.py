@@ -1,0 +1,96 @@
+"""Where the true and the predicted wires of each case come from: files, or masks in which they are located."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gwunet.errors import SchemaError
+from gwunet.evaluation.centreline_file import CENTRELINES_NAME, KnownWires, read_centrelines
+from gwunet.evaluation.localization import with_identities
+from gwunet.evaluation.wires import Wire, WireScore, score_wires
+from gwunet.localization import locate_guidewires
+
+TrueWires = Literal["auto", "masks", "none"]
+"""Where the true wires come from: a file alone; masks where there is no file; nowhere."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaseWires:
+    """The wires of one case; None where they are to be located in its mask."""
+
+    reference: Sequence[Wire] | None
+    predicted: Sequence[Wire] | None
+
+    def score(self, case: str, reference: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> WireScore:
+        """Compare them; the masks are both (H, W)."""
+        true = locate_guidewires(reference) if self.reference is None else self.reference
+        found = locate_guidewires(predicted) if self.predicted is None else self.predicted
+        return score_wires(case, true, found)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WireSources:
+    """The same for all cases."""
+
+    cases: Mapping[str, CaseWires]
+    """Those whose wires are judged."""
+    reference: str
+    """``centrelines.json`` or ``masks``."""
+    prediction: str
+
+
+def read_known_wires(reference: Path) -> dict[str, KnownWires]:
+    """Case -> true wires, from the file in the folder of reference masks or beside it; empty without one."""
+    files = (path for path in (reference / CENTRELINES_NAME, reference.parent / CENTRELINES_NAME) if path.is_file())
+    path = next(files, None)
+    return {} if path is None else read_centrelines(path)
+
+
+def find_wires(
+    known: Mapping[str, KnownWires],
+    prediction: Path,
+    cases: Sequence[str],
+    sequences: Iterable[Sequence[str]],
+    wires: TrueWires,
+) -> WireSources | None:
+    """Decide for each case; None where no wires are judged.
+
+    Args:
+        known: case -> true wires, from ``read_known_wires``.
+        prediction: folder of predicted masks, perhaps with a ``centrelines.json``.
+        cases: those that are scored.
+        sequences: the same by sequence in the order of time, where known, to number the true wires.
+        wires: where the true ones come from.
+
+    Raises:
+        SchemaError: the file in ``prediction`` lacks a case or has another form.
+    """
+    true: dict[str, Sequence[Wire]] = {
+        case: known[case].wires or () for case in cases if case in known and known[case].wires is not None
+    }
+    if wires == "none" or not (true or wires == "masks"):
+        return None
+    for sequence in sequences:
+        of_sequence = [case for case in sequence if case in true]
+        true |= dict(zip(of_sequence, with_identities([true[case] for case in of_sequence]), strict=True))
+    judged = cases if not true else [case for case in cases if case in true]
+    predicted = _predicted(prediction / CENTRELINES_NAME, judged)
+    return WireSources(
+        cases={case: CaseWires(reference=true.get(case), predicted=predicted(case)) for case in judged},
+        reference=CENTRELINES_NAME if true else "masks",
+        prediction=CENTRELINES_NAME if (prediction / CENTRELINES_NAME).is_file() else "masks",
+    )
+
+
+def _predicted(path: Path, cases: Sequence[str]) -> Callable[[str], Sequence[Wire] | None]:
+    if not path.is_file():
+        return lambda _: None
+    found = read_centrelines(path)
+    for case in cases:
+        if case not in found or found[case].wires is None:
+            raise SchemaError(f"{path}: has no centrelines of {case}, which has a mask here; predict the folder again")
+    return lambda case: found[case].wires
