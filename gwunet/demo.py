@@ -20,6 +20,7 @@ from gwunet.io.frames import read_frame, read_mask, write_frame
 from gwunet.jsonio import replacing
 from gwunet.planning import plan_dataset
 from gwunet.progress import Progress, no_progress
+from gwunet.report import write_report
 from gwunet.synthetic import synthesize_dataset
 from gwunet.training import TrainConfig, train
 from gwunet.workspace import Workspace
@@ -59,6 +60,8 @@ class DemoResult:
     """By step."""
     sheet: Path
     """A picture of frames and masks."""
+    report: Path
+    """One page on all of it."""
 
 
 def run_demo(
@@ -70,10 +73,10 @@ def run_demo(
     progress: Progress = no_progress,
     show_progress: bool = True,
 ) -> DemoResult:
-    """Simulate, plan, train one fold, predict patients never seen, and evaluate.
+    """Simulate, plan, train one fold, predict patients never seen, evaluate, and report.
 
     Leaves in ``folder``: ``workspace/``, ``predictions/``, ``overlays/`` (green found, orange false, blue missed),
-    ``demo.png`` and ``summary.json``.
+    ``demo.png``, ``summary.json`` and ``report.html``.
 
     Raises:
         UsageError: ``folder`` holds something already and ``overwrite`` is not given.
@@ -108,7 +111,14 @@ def run_demo(
     summary = evaluate_folder(raw / "labelsTs", folder / "predictions", folder / "summary.json", progress=show_progress)
     sheet = draw_results(Dataset.open(raw), folder)
     clock.lap("evaluate and draw")
-    return DemoResult(summary=summary, seconds=clock.seconds, sheet=sheet)
+    report = write_report(
+        DATASET,
+        folder / "report.html",
+        workspace=workspace,
+        predictions={folder / "predictions": folder / "summary.json"},
+    )
+    clock.lap("report")
+    return DemoResult(summary=summary, seconds=clock.seconds, sheet=sheet, report=report)
 
 
 def _simulate(raw: Path, size: DemoSize, seed: int, overwrite: bool, show_progress: bool) -> None:

@@ -25,5 +25,9 @@ def test_the_demo_leaves_metrics_of_unseen_patients_and_pictures(tmp_path: Path)
     assert {path.stem for path in (folder / "predictions").glob("*.png")} == unseen
     with Image.open(result.sheet) as sheet:
         assert sheet.height == 2 * 96 + 4
+    page = result.report.read_text()
+    assert "Scores of predictions: 2 frames" in page
+    assert "1 of 5 folds" in page
+    assert str(tmp_path) not in page
     with pytest.raises(UsageError, match="not empty"):
         run_demo(folder, size=TINY, show_progress=False)

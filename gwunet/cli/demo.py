@@ -10,7 +10,8 @@ from gwunet.cli.progress import bar
 def main(argv: list[str] | None = None) -> int:
     """Entry point."""
     parser = make_parser(
-        "Simulate fluoroscopy, plan, train, predict patients never seen, and evaluate: about five minutes on two cores."
+        "Simulate fluoroscopy, plan, train, predict patients never seen, evaluate, and report: about five minutes on "
+        "two cores."
     )
     parser.add_argument("-o", dest="output", type=Path, default=Path("gwunet_demo"), metavar="DIR", help="folder")
     parser.add_argument("--minutes", type=float, metavar="M", help="of training; without it 4.2")
@@ -31,5 +32,6 @@ def _command(arguments: argparse.Namespace) -> int:
     for step, seconds in result.seconds.items():
         print(f"  {step:<30} {seconds:7.1f} s")
     print(f"  {'all':<30} {sum(result.seconds.values()):7.1f} s")
-    print(f"\nlook at {result.sheet} (green found, orange false, blue missed), and at {arguments.output}/overlays")
+    print(f"\nopen {result.report} in a browser: frames, plan, training, results, and where they fail")
+    print(f"look at {result.sheet} (green found, orange false, blue missed), and at {arguments.output}/overlays")
     return 0

@@ -1,0 +1,249 @@
+"""What a report is made from: everything that a workspace holds of one dataset, read and nothing judged.
+
+Folds come and go while a dataset is trained, so what is missing or damaged is a remark on the page, not an error.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gwunet.checkpoint import FINAL
+from gwunet.dataset import Dataset
+from gwunet.errors import GwunetError, NotPreparedError, SchemaError
+from gwunet.fingerprint import Fingerprint
+from gwunet.inference.run_record import PATTERN
+from gwunet.jsonio import parse_json, read_json
+from gwunet.plans import Plans
+from gwunet.workspace import Workspace
+
+CROSS_VALIDATION, BEST = "cross_validation.json", "best_configuration.json"
+"""What gw_find_best_configuration leaves, of a model and of all."""
+
+Row = Mapping[str, Any]
+"""A frame's entry in ``summary.json``: ``case``, ``patient``, ``sequence``, ``tp``, ``fp``, ``fn``, ``tn``, metrics."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class FoldRun:
+    """One fold of a model, trained or on the way."""
+
+    name: str
+    """``"0"`` to ``"4"``, or ``"all"``."""
+    folder: Path
+    start: Mapping[str, Any]
+    """First line of ``log.jsonl``; empty where it cannot be read."""
+    epochs: tuple[Mapping[str, Any], ...]
+    finished: bool
+    rows: tuple[Row, ...]
+    """Its validation frames; empty before validation."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """A configuration with the trainer it was trained by."""
+
+    configuration: str
+    trainer: str
+    folds: tuple[FoldRun, ...]
+    folder: Path
+    cross_validation: Mapping[str, Any] | None
+    """Its ``cross_validation.json``, where there is one."""
+
+    @property
+    def name(self) -> str:
+        """For headings."""
+        return f"{self.configuration} ({self.trainer})"
+
+    @property
+    def rows(self) -> list[Row]:
+        """The validation frames of all folds, each once, with ``fold``."""
+        return [{**row, "fold": fold.name} for fold in self.folds for row in fold.rows]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Predicted:
+    """A folder that ``gw_predict`` wrote."""
+
+    name: str
+    runs: tuple[Mapping[str, Any], ...]
+    """``run.json``, or those of several commands."""
+    summary: Mapping[str, Any] | None
+    """Of ``gw_evaluate``, where it was run."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Material:
+    """All there is to show."""
+
+    dataset: str
+    raw: Dataset | None
+    """None where only what was made from it is here; then there are no pictures."""
+    fingerprint: Fingerprint
+    plans: Plans
+    n_folds: int | None
+    """None before folds were made."""
+    grouping: str | None
+    """What no fold divides."""
+    remarks: tuple[str, ...]
+    """Warnings from verification and splitting."""
+    models: tuple[Model, ...]
+    best: Mapping[str, Any] | None
+    """``best_configuration.json``, where there is one."""
+    predicted: tuple[Predicted, ...]
+    problems: tuple[str, ...]
+    """What could not be read."""
+
+
+def gather(
+    workspace: Workspace,
+    dataset: str,
+    configurations: Sequence[str] | None = None,
+    predictions: Mapping[Path, Path | None] | None = None,
+) -> Material:
+    """Read what a workspace holds of a dataset.
+
+    Args:
+        workspace: where it is.
+        dataset: folder name.
+        configurations: the trained ones to look at; None takes all.
+        predictions: folders that ``gw_predict`` wrote, with the file of ``gw_evaluate``; None looks in the folder.
+
+    Raises:
+        NotPreparedError: it has not been planned, or none of ``configurations`` is planned or trained.
+        SchemaError: fingerprint or plans are damaged.
+    """
+    prepared = workspace.preprocessed_dataset(dataset)
+    for name in ("fingerprint.json", "plans.json"):
+        if not (prepared / name).is_file():
+            raise NotPreparedError(
+                f"{prepared}: found no {name}; wanted a planned dataset to report on: run "
+                f"gw_plan_and_preprocess -d {dataset} first"
+            )
+    problems: list[str] = []
+    splits = _known(prepared / "splits.json", problems)
+    folds = splits if isinstance(splits, list) else _of_kind(splits, "folds", list)
+    return Material(
+        dataset=dataset,
+        raw=_raw(workspace, dataset, problems),
+        fingerprint=read_json(Fingerprint, prepared / "fingerprint.json"),
+        plans=read_json(Plans, prepared / "plans.json"),
+        n_folds=len(folds) or None,
+        grouping=None if isinstance(splits, list) else (splits or {}).get("grouping"),
+        remarks=_remarks(prepared, workspace.raw / dataset, splits, problems),
+        models=tuple(_models(workspace.results_dataset(dataset), configurations, problems)),
+        best=_object(workspace.results_dataset(dataset) / BEST, problems),
+        predicted=tuple(_predicted(*each, problems) for each in (predictions or {}).items()),
+        problems=tuple(problems),
+    )
+
+
+def _raw(workspace: Workspace, dataset: str, problems: list[str]) -> Dataset | None:
+    try:
+        return Dataset.open(workspace.raw_dataset(dataset))
+    except GwunetError as problem:
+        problems.append(f"no pictures and no contrast of wires, since the raw dataset cannot be opened: {problem}")
+        return None
+
+
+def _known(path: Path, problems: list[str]) -> Any:
+    """Content of a JSON file; None where it is missing or, which is a problem, damaged."""
+    try:
+        return parse_json(path) if path.is_file() else None
+    except SchemaError as problem:
+        problems.append(str(problem))
+        return None
+
+
+def _object(path: Path, problems: list[str]) -> Mapping[str, Any] | None:
+    content = _known(path, problems)
+    return content if isinstance(content, dict) else None
+
+
+def _of_kind(content: Any, key: str, kind: type) -> Any:
+    """``content[key]`` if it is of that kind, else an empty one."""
+    value = content.get(key) if isinstance(content, dict) else None
+    return value if isinstance(value, kind) else kind()
+
+
+def _remarks(prepared: Path, raw: Path, splits: Any, problems: list[str]) -> tuple[str, ...]:
+    integrity = _known(prepared / "integrity.json", problems)
+    found = [*_of_kind(integrity, "errors", list), *_of_kind(integrity, "warnings", list)]
+    found += _of_kind(splits, "warnings", list)
+    # A report is passed on: it need not say where on this machine the dataset lies.
+    return tuple(str(each).replace(f"{raw}/", "") for each in found)
+
+
+def _models(results: Path, configurations: Sequence[str] | None, problems: list[str]) -> list[Model]:
+    models = []
+    for folder in sorted(results.glob("*__*")) if results.is_dir() else ():
+        configuration, trainer = folder.name.split("__", 1)
+        if configurations is None or configuration in configurations:
+            folds = tuple(_fold(each, problems) for each in sorted(folder.glob("fold_*")) if each.is_dir())
+            models.append(
+                Model(
+                    configuration=configuration,
+                    trainer=trainer,
+                    folds=folds,
+                    folder=folder,
+                    cross_validation=_object(folder / CROSS_VALIDATION, problems),
+                )
+            )
+    untrained = set(configurations or ()) - {model.configuration for model in models}
+    if untrained:
+        trained = sorted({folder.name.split("__")[0] for folder in results.glob("*__*")}) if results.is_dir() else []
+        raise NotPreparedError(
+            f"{results}: found no trained {', '.join(sorted(untrained))}; wanted some of "
+            f"{', '.join(trained) or '(nothing is trained yet)'}: choose with -c, or leave it out"
+        )
+    return models
+
+
+def _fold(folder: Path, problems: list[str]) -> FoldRun:
+    start, *epochs = _log(folder / "log.jsonl", problems) or [{}]
+    summary = _known(folder / "validation" / "summary.json", problems)
+    rows = [row for row in _of_kind(summary, "frames", list) if _is_row(row)]
+    return FoldRun(
+        name=folder.name.removeprefix("fold_"),
+        folder=folder,
+        start=start,
+        epochs=tuple(epochs),
+        finished=(folder / FINAL).is_file(),
+        rows=tuple(rows),
+    )
+
+
+def _is_row(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("case"), str)
+        and all(isinstance(row.get(count), int) for count in ("tp", "fp", "fn", "tn"))
+        and isinstance(row.get("dice"), int | float)
+        and all(isinstance(row.get(group), str | None) for group in ("patient", "sequence"))
+    )
+
+
+def _log(path: Path, problems: list[str]) -> list[Mapping[str, Any]]:
+    if not path.is_file():
+        return []
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if not all(isinstance(line, dict) for line in lines):
+            raise ValueError("a line is no object")
+        return lines
+    except ValueError as problem:
+        problems.append(f"{path.parent.name}/{path.name}: no curves, since the file is damaged ({problem})")
+        return []
+
+
+def _predicted(folder: Path, summary: Path | None, problems: list[str]) -> Predicted:
+    runs = [_known(path, problems) for path in sorted(folder.glob(PATTERN))]
+    known = _known(summary or folder / "summary.json", problems)
+    if not runs and known is None:
+        problems.append(f"{folder.name}: found neither run.json nor summary.json there; wanted a folder of gw_predict")
+    return Predicted(
+        name=folder.name,
+        runs=tuple(run for run in runs if isinstance(run, dict)),
+        summary=known if isinstance(known, dict) else None,
+    )

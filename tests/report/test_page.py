@@ -1,0 +1,184 @@
+"""The report as a file, and as a browser shows it."""
+
+import datetime
+import itertools
+import json
+import re
+import shutil
+import urllib.parse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gwunet.errors import NotPreparedError
+from gwunet.report import write_report
+from gwunet.report.findings import findings_of
+from gwunet.report.material import gather
+from gwunet.report.page import render
+from gwunet.workspace import Workspace
+
+HOSTILE = '"><img src=x onerror=window.pwned=1>'
+NAME = "Dataset001_Made"
+
+
+def test_a_planned_dataset_has_a_report(planned: Workspace, tmp_path: Path) -> None:
+    page = write_report(1, workspace=planned).read_text()
+    assert "patch size" in page
+    assert "the &lt;b&gt;field&lt;/b&gt; is small" in page
+    assert page.count("data:image/jpeg;base64,") == 6  # frames with their annotation
+    assert "Nothing is trained yet" in page
+    assert "No fold is validated yet" in page
+    assert str(tmp_path) not in page
+
+
+def test_an_unplanned_dataset_has_none(planned: Workspace) -> None:
+    (planned.preprocessed / NAME / "plans.json").unlink()
+    with pytest.raises(NotPreparedError, match="gw_plan_and_preprocess -d Dataset001_Made"):
+        write_report(1, workspace=planned)
+
+
+def test_a_configuration_that_is_not_trained_is_named(validated: Workspace) -> None:
+    with pytest.raises(NotPreparedError, match="found no trained linknet; wanted some of fganet"):
+        write_report(1, workspace=validated, configurations=["linknet"])
+
+
+def test_nothing_in_the_page_leads_out_of_it(validated: Workspace) -> None:
+    page = write_report(1, workspace=validated).read_text()
+    assert re.findall(r"https?:|@import|url\(", page) == []
+    assert re.findall(r'(?:src|href)="(?!data:image/|#)', page) == []
+    assert "default-src &#x27;none&#x27;" in page
+    assert HOSTILE not in page
+
+
+def test_what_is_damaged_is_said_and_the_rest_is_shown(validated: Workspace) -> None:
+    base = validated.results / NAME / "fganet__FGANetTrainer"
+    (base / "fold_0" / "log.jsonl").write_text('{"epoch": ')
+    (base / "fold_1" / "validation" / "summary.json").write_text("[]")
+    (base / "fold_0" / "validation" / "case02.png").write_bytes(b"no picture")
+    page = write_report(1, workspace=validated).read_text()
+    assert "fold_0/log.jsonl: no curves, since the file is damaged" in page
+    assert "not validated yet: fold 1" in page
+    assert "case02: no picture" in page
+    assert "data:image/png" in page  # the other frames'
+    assert str(validated.raw.parent) not in page
+
+
+def test_a_report_without_the_raw_dataset(validated: Workspace) -> None:
+    shutil.rmtree(validated.raw)
+    page = write_report(1, workspace=validated).read_text()
+    assert "no pictures and no contrast of wires" in page
+    assert str(validated.raw) not in page
+    assert "mean Dice 0.833 on 12 frames" in page
+
+
+def test_speed_and_scores_of_predictions_are_shown(validated: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"n_frames": 7, "ms_per_frame": 31.25, "runtime": "<torch>"}))
+    base = validated.results / NAME / "fganet__FGANetTrainer"
+    shutil.copy(base / "fold_0" / "validation" / "summary.json", folder)
+    page = write_report(1, workspace=validated, predictions={folder: None}).read_text()
+    assert ">31.2<" in page
+    assert "&lt;torch&gt;" in page
+    assert "Scores of masks: 6 frames" in page
+
+
+def test_cross_validation_of_other_predictions_is_not_passed_off_as_these(validated: Workspace) -> None:
+    base = validated.results / NAME / "fganet__FGANetTrainer"
+    summary = {"n_frames": 12, "per_frame_mean": {"dice": 10 / 12, "recall": 0.9}}
+    found = {"as_planned": summary, "postprocessed": {"per_frame_mean": {"dice": 0.851}}, "shipped": {"gap_px": 8}}
+    (base / "cross_validation.json").write_text(json.dumps(found))
+    page = write_report(1, workspace=validated).read_text()
+    assert ">0.851<" in page
+    assert "<dt>gap px</dt><dd>8</dd>" in page
+    assert "cross_validation.json is not of" not in page
+    found["as_planned"]["per_frame_mean"]["dice"] = 0.7
+    (base / "cross_validation.json").write_text(json.dumps(found))
+    assert "cross_validation.json is not of what the folds hold now" in write_report(1, workspace=validated).read_text()
+
+
+def test_of_a_thousand_frames_few_have_pictures(validated: Workspace) -> None:
+    material = gather(validated, NAME)
+    (model,) = material.models
+    rows = tuple({**row, "patient": f"p{number}"} for number in range(84) for row in model.folds[0].rows[1:3])
+    many = gather_with(material, model, rows)
+    page = render(many, findings_of(many), datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC))
+    assert page.count("data:image/") == 6 + 16 + 4 * 12  # of the dataset, of patients, and layers of frames
+    assert len(re.findall(r'scope="row">p[0-9]+<', page)) == 84
+
+
+def gather_with(material: Any, model: Any, rows: tuple[Any, ...]) -> Any:
+    from dataclasses import replace
+
+    fold = replace(model.folds[0], rows=rows)
+    return replace(material, models=(replace(model, folds=(fold,)),))
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    """Headless Chromium with its console."""
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("needs chromium and chromedriver (Debian: apt install chromium chromium-driver)")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield started
+    started.quit()
+
+
+def test_in_a_browser(validated: Workspace, browser: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """One start of the browser for everything that only a browser can tell."""
+    from selenium.webdriver.common.keys import Keys
+
+    path = write_report(1, workspace=validated)
+    browser.get("file://" + urllib.parse.quote(str(path)))
+    ask: Callable[..., Any] = browser.execute_script
+    assert browser.get_log("browser") == []
+    assert ask("return performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length") == 0
+    assert ask("return typeof window.pwned") == "undefined"
+    assert ask("return document.querySelector('h1').textContent") == NAME
+
+    # Tables, pictures, curves.
+    assert ask("return [...document.images].filter(i => !(i.complete && i.naturalWidth)).length") == 0
+    assert ask("return [...document.images].filter(i => !i.alt).length") == 0
+    worst, next_one = ask(
+        "return [...document.querySelectorAll('#results .stacked tbody tr')].slice(0, 2).map(r => r.innerText)"
+    )
+    assert worst.startswith("p0")
+    assert f"{HOSTILE} (0.00)" in worst
+    assert next_one.startswith("p5")
+    assert "false alarm in 1 of 1 frame without wire" in next_one
+    assert ask("return document.querySelectorAll('#training polyline').length") == 6
+    levels = ask("return [...document.querySelectorAll('h1,h2,h3,h4,h5')].map(h => Number(h.tagName[1]))")
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+    # The slider, by keyboard and by its buttons.
+    slider = browser.find_element("css selector", ".viewer input")
+    opacity = "return [...arguments[0].closest('.viewer').querySelectorAll('.layer')].map(l => Number(l.style.opacity))"
+    assert ask(opacity, slider) == [0, 0, 1]
+    slider.send_keys(Keys.ARROW_LEFT * 2)
+    assert ask(opacity, slider) == [0, 0.5, 0.5]
+    slider.send_keys(Keys.HOME)
+    assert ask(opacity, slider) == [0, 0, 0]
+    assert slider.get_attribute("aria-valuetext") == "frame"
+    ask("arguments[0].closest('.viewer').querySelector('button[value=\"1\"]').click()", slider)
+    assert ask(opacity, slider) == [1, 0, 0]
+    assert slider.get_attribute("aria-valuetext") == "prediction"
+    ask("arguments[0].focus()", slider)
+    slider.send_keys(Keys.TAB)
+    assert ask("return getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+    # A phone: nothing is wider than the screen but tables that scroll.
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    assert ask("return document.documentElement.scrollWidth") == 390
+    assert browser.get_log("browser") == []
