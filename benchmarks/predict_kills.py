@@ -31,7 +31,7 @@ from gwunet.workspace import Workspace
 
 DATASET = "Dataset901_Kills"
 CPU = Target(device="cpu", memory_gb=4.0)
-WRITTEN = ("*.png", "*.npz", "*.json")
+WRITTEN = ("*.png", "*.npz", "*.json", "*.csv")
 
 
 def make_workspace(root: Path, n_frames: int, size: int) -> float:
@@ -73,7 +73,7 @@ def start(root: Path, output: Path, threshold: float) -> subprocess.Popen[bytes]
         "--threshold",
         str(threshold),
     ]
-    command += ["--overlay", "--save_probabilities", "--continue"]
+    command += ["--overlay", "--save_probabilities", "--track", "--continue"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -123,6 +123,8 @@ def _values(path: Path) -> np.ndarray:
         with np.load(path, allow_pickle=False) as saved:
             values: np.ndarray = saved["probability"]
         return values
+    if path.suffix in (".json", ".csv"):
+        return np.frombuffer(path.read_bytes(), np.uint8)
     with Image.open(path) as picture:
         return np.asarray(picture)
 

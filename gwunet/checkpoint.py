@@ -5,6 +5,7 @@ with. What only training needs (optimiser, history) stands in the same file unde
 """
 
 import dataclasses
+import hashlib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,13 @@ class Checkpoint:
     where that is unknown, as in files of 0.1."""
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What training needs to go on; empty in the final and best checkpoints."""
+    path: Path | None = dataclasses.field(default=None, compare=False)
+    """The file it was read from, for messages."""
+
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        return f"{self.dataset}/{self.configuration.name}" if self.path is None else str(self.path)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -115,6 +123,7 @@ def as_checkpoint(content: Any, path: Path) -> Checkpoint:
             epoch=content["epoch"],
             cases=_names(content.get("cases"), path),
             training=content["training"],
+            path=path,
         )
     except KeyError as problem:
         raise ModelError(f"{path}: the key {problem} is missing from the checkpoint") from problem
@@ -131,10 +140,15 @@ def _names(cases: Any, path: Path) -> tuple[str, ...] | None:
 
 
 def _check_sums(path: Path) -> None:
-    """Raise ``BadZipFile`` where a byte has changed: torch itself does not compare the archive's check sums."""
+    """Raise ``BadZipFile`` where a byte has changed: torch itself does not compare the archive's check sums.
+
+    Torch stores tensors as they are; compressed ones could be of any size.
+    """
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise zipfile.BadZipFile("found compressed entries, wanted them stored as torch.save does")
         damaged = archive.testzip()
     if damaged is not None:
         raise zipfile.BadZipFile(f"{damaged} is damaged")
@@ -151,3 +165,15 @@ def load_weights(network: Any, checkpoint: Checkpoint, where: Path) -> None:
     except RuntimeError as problem:
         lines = str(problem).strip().split("\n")
         raise ModelError(f"{where}: the weights do not fit the network: {' '.join(lines[1:2]).strip()}") from problem
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a checkpoint's file, by which other files say which weights they belong to.
+
+    Raises:
+        ModelError: there is no such file.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such checkpoint")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

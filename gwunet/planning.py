@@ -16,7 +16,7 @@ from gwunet.data.store import discard_store, is_up_to_date
 from gwunet.data.writing import write_locked
 from gwunet.dataset import Dataset
 from gwunet.device import available_memory_gb, resolve_device
-from gwunet.errors import DatasetError, NotPreparedError, SchemaError, UsageError
+from gwunet.errors import DatasetError, NotPreparedError, SchemaError, SplitError, UsageError
 from gwunet.fingerprint import MEASURING, Fingerprint, source_of
 from gwunet.integrity import IntegrityReport
 from gwunet.jsonio import read_json, write_json
@@ -25,7 +25,7 @@ from gwunet.plans import Configuration, Plans, Preprocessing, Target
 from gwunet.preparation import inspect_dataset, measure_dataset
 from gwunet.progress import Progress, no_progress
 from gwunet.registry import Registry
-from gwunet.splits import load_splits, make_splits
+from gwunet.splits import load_splits, make_site_splits, make_splits
 from gwunet.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -186,6 +186,7 @@ def plan_dataset(
     clean: bool = False,
     preprocess: bool = False,
     realtime_fps: float | None = None,
+    split_by: Literal["patient", "site"] = "patient",
     progress: Progress = no_progress,
 ) -> Plans:
     """Verify a raw dataset, measure it, divide it into folds and decide how to train on it.
@@ -205,11 +206,13 @@ def plan_dataset(
         clean: verify and measure again, and forget earlier folds and plans.
         preprocess: do what ``preprocess_dataset`` does as well, while the frames are measured.
         realtime_fps: plan a network too that keeps so many frames per second on this machine, by measuring it.
+        split_by: ``site``: a fold for each site, which leaves it out, in place of folds of patients.
         progress: see ``gwunet.progress.Progress``.
 
     Raises:
         DatasetError: the dataset is missing or broken; every problem is listed. Or a file changed meanwhile.
         UsageError: a configuration or planner is unknown, or no network keeps the frame rate.
+        SplitError: folds by site are asked for, and sites are not declared, or there are other folds already.
         OutputError: another command prepares the same dataset, or the disk is full.
     """
     workspace = _as_workspace(workspace)
@@ -219,7 +222,7 @@ def plan_dataset(
     with locked(folder):
         if clean:
             _forget(folder)
-        earlier = _check_earlier(folder, raw)
+        earlier = _check_earlier(folder, raw, split_by)
         with _deciding(planners, target, realtime_fps, processes) as decide:
             fingerprint = _survey(raw, folder, processes, preprocess, progress)
             decided = decide(fingerprint)
@@ -233,7 +236,9 @@ def plan_dataset(
         if earlier is not None:
             plans = _keep_earlier(earlier, plans, folder / "plans.json")
         if not (folder / "splits.json").is_file():
-            write_json(folder / "splits.json", make_splits(raw.training, fingerprint.wire_pixels))
+            by_site = split_by == "site"
+            splits = make_site_splits(raw.training) if by_site else make_splits(raw.training, fingerprint.wire_pixels)
+            write_json(folder / "splits.json", splits)
         write_json(folder / "plans.json", plans)
         if preprocess:
             _preprocess(raw, folder, plans, processes, progress)
@@ -343,12 +348,19 @@ def _forget(folder: Path) -> None:
     discard_store(folder)
 
 
-def _check_earlier(folder: Path, raw: Dataset) -> Plans | None:
+def _check_earlier(folder: Path, raw: Dataset, split_by: str) -> Plans | None:
     """The plans that stand there; plans and folds that cannot be used are found before hours are spent on frames."""
     splits, plans = folder / "splits.json", folder / "plans.json"
     if splits.is_file() and not raw.problems:  # a pair that is incomplete is the cause, and reported as such
-        load_splits(splits, raw.training, allow_leaking=True)
+        found = load_splits(splits, raw.training, allow_leaking=True)
+        if split_by == "site" and found.grouping != "site":
+            raise SplitError(
+                f"{splits}: found folds by {found.grouping}; wanted folds by site: --clean makes new ones, with which "
+                "trained folds cannot be judged any more; or copy the dataset under another id"
+            )
         logger.info("%s: kept as it is (--clean makes new folds)", splits)
+    elif split_by == "site" and not raw.problems:
+        make_site_splits(raw.training)
     return _read_plans(plans) if plans.is_file() else None
 
 

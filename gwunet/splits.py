@@ -15,7 +15,7 @@ from gwunet.dataset import Case
 from gwunet.errors import SplitError, UsageError
 from gwunet.jsonio import from_json, parse_json
 
-Grouping = Literal["patient", "sequence", "frame blocks", "none"]
+Grouping = Literal["patient", "sequence", "site", "frame blocks", "none"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ class Splits:
 
     schema_version: Literal[1] = 1
     grouping: Grouping
-    """What no fold divides. ``"frame blocks"``: runs of frames of the only sequence. ``"none"``: a list from elsewhere
-    that divides sequences and was accepted all the same."""
+    """What no fold divides. ``"site"``: each fold leaves one hospital or device out. ``"frame blocks"``: runs of frames
+    of the only sequence. ``"none"``: a list from elsewhere that divides sequences and was accepted all the same."""
     folds: tuple[Fold, ...]
     warnings: tuple[str, ...] = ()
     """Why the folds are less independent than five folds of patients."""
@@ -107,6 +107,42 @@ def make_splits(cases: Sequence[Case], wire_pixels: Mapping[str, int], n_folds: 
     return Splits(grouping=grouping, folds=folds, warnings=tuple(warnings))
 
 
+def make_site_splits(cases: Sequence[Case]) -> Splits:
+    """One fold for each site, which it leaves out: what they validate is a site the weights have never seen.
+
+    Args:
+        cases: the training cases, each with its site declared.
+
+    Raises:
+        SplitError: a case has no site, there is a single site, or a patient (or sequence) was at two of them.
+    """
+    without = [case.name for case in cases if case.site is None]
+    if without:
+        raise SplitError(
+            f"splits by site: found {len(without)} of {len(cases)} training frames without a site ({without[0]}, for "
+            "one); wanted it for all: declare it in dataset.json as cases.<case>.site"
+        )
+    sites = sorted({str(case.site) for case in cases})
+    if len(sites) < 2:
+        raise SplitError(f"splits by site: found {len(sites)} site; wanted two at least: leave --split_by site out")
+    names = sorted(case.name for case in cases)
+    site_of = {case.name: str(case.site) for case in cases}
+    folds = tuple(
+        Fold(
+            train=tuple(name for name in names if site_of[name] != site),
+            val=tuple(name for name in names if site_of[name] == site),
+        )
+        for site in sites
+    )
+    splits = Splits(grouping="site", folds=folds)
+    leaks = _find_leaks(splits, cases, _strictest_grouping(cases))
+    if leaks:
+        raise SplitError(
+            f"splits by site: {leaks[0]}; wanted each patient and sequence at one site: correct dataset.json"
+        )
+    return splits
+
+
 def load_splits(path: Path, cases: Sequence[Case], allow_leaking: bool = False) -> Splits:
     """Splits from a file in gwunet's format or as nnU-Net's bare list of folds.
 
@@ -129,6 +165,8 @@ def load_splits(path: Path, cases: Sequence[Case], allow_leaking: bool = False) 
     _check_names(splits, cases, path)
     grouping = _grouping_to_hold(splits, cases)
     leaks = _find_leaks(splits, cases, grouping) if grouping != "frame blocks" else []
+    if grouping == "site":
+        leaks += _find_leaks(splits, cases, _strictest_grouping(cases))
     if leaks and not allow_leaking:
         raise SplitError(
             f"{path}: found {'; '.join(leaks)}; wanted each {grouping} in one half only: delete the file to have it "
@@ -147,7 +185,11 @@ def _sequence(case: Case) -> str:
     return case.sequence if case.patient is None else f"{case.sequence} of patient {case.patient}"
 
 
-_GROUP_OF: dict[str, Callable[[Case], str]] = {"patient": _patient, "sequence": _sequence}
+def _site(case: Case) -> str:
+    return str(case.site)
+
+
+_GROUP_OF: dict[str, Callable[[Case], str]] = {"patient": _patient, "sequence": _sequence, "site": _site}
 
 
 def _choose_grouping(cases: Sequence[Case], n_folds: int) -> tuple[Grouping, list[str]]:
@@ -249,6 +291,8 @@ def _strictest_grouping(cases: Sequence[Case]) -> Grouping:
 
 def _grouping_to_hold(splits: Splits, cases: Sequence[Case]) -> Grouping:
     """What the folds must keep together: a recorded step down counts only where ``make_splits`` would step down too."""
+    if splits.grouping == "site" and all(case.site is not None for case in cases):
+        return "site"
     due, _ = _choose_grouping(cases, max(2, len(splits.folds)))
     return due if splits.grouping == due else _strictest_grouping(cases)
 

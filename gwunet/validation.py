@@ -1,21 +1,36 @@
 """The validation of a trained fold on the frames it never saw."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
-from gwunet.checkpoint import FINAL, load_checkpoint
+from gwunet.checkpoint import FINAL, digest_of, load_checkpoint
 from gwunet.dataset import Dataset
 from gwunet.device import resolve_device
+from gwunet.errors import SchemaError
 from gwunet.evaluation import score_frame, summarise, write_summary
+from gwunet.evaluation.wire_sources import read_known_wires
 from gwunet.inference.predictor import Predictor
 from gwunet.io.frames import write_mask
+from gwunet.io.probability import write_probability
+from gwunet.jsonio import read_json, write_json
 from gwunet.world import ALONE, World
 
 if TYPE_CHECKING:
     from gwunet.evaluation import Summary
+
+RECORD = "made_by.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class MadeBy:
+    """Which weights the predictions in ``validation/`` are of; written after the last of them."""
+
+    schema_version: Literal[1]
+    checkpoint_sha256: str
 
 
 def validate_fold(
@@ -31,24 +46,43 @@ def validate_fold(
 
     Several processes share the frames; the first one scores them all, the others return None.
 
-    Writes ``validation/<case>.png`` and ``validation/summary.json`` (and ``.csv``) in the fold's folder.
+    Writes ``validation/<case>.png`` and ``.npz`` (probabilities in steps of 1/255, for cross-validation: some 10 KB for
+    a frame that the network would take a second for), and ``validation/summary.json`` (and ``.csv``) in the fold's
+    folder.
 
     Raises:
         ModelError: the fold has no ``checkpoint_final.pt``.
     """
     own = str(resolve_device(device, world.local_rank if world.size > 1 else None))
     predictor = Predictor([load_checkpoint(folder / FINAL)], device=own)
+    if world.is_writer:
+        (folder / "validation" / RECORD).unlink(missing_ok=True)
+    known = read_known_wires(raw.folder / "labelsTr")
     scores = []
     silent = not (show_progress and world.is_writer)
     for name in tqdm(world.share(cases), desc="validate", unit="frame", disable=silent):
         case = raw.case(name)
         result = predictor.predict_frame(raw.read_frame(case))
+        write_probability(folder / "validation" / f"{name}.npz", result.probability)
         write_mask(folder / "validation" / f"{name}.png", result.mask)
-        scores.append(score_frame(name, raw.read_mask(case), result.mask, result.probability))
+        tips = known[name].tips if name in known else ()
+        scores.append(score_frame(name, raw.read_mask(case), result.mask, result.probability, tips))
     scores = sorted(world.collect(scores), key=lambda score: cases.index(score.case))
     if not world.is_writer:
         return None
     groups = {name: (raw.case(name).patient, raw.case(name).sequence) for name in cases}
     summary = summarise(scores, groups)
     write_summary(folder / "validation" / "summary.json", summary)
+    made_by = MadeBy(schema_version=1, checkpoint_sha256=digest_of(folder / FINAL))
+    write_json(folder / "validation" / RECORD, made_by)
     return summary
+
+
+def is_validated(folder: Path, cases: Sequence[str], digest: str) -> bool:
+    """Whether the probabilities of all ``cases`` are there, and of the checkpoint with this SHA-256."""
+    try:
+        made_by = read_json(MadeBy, folder / "validation" / RECORD)
+    except SchemaError:  # of before probabilities were kept, or of a validation that was broken off
+        return False
+    there = all((folder / "validation" / f"{name}.npz").is_file() for name in cases)
+    return there and made_by.checkpoint_sha256 == digest

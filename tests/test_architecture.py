@@ -23,11 +23,12 @@ FLOORS = (
     {"integrity", "splits", "exposed_field", "convert"},
     {"fingerprint", "plans", "published"},
     {"preprocessing"},
-    {"checkpoint", "device", "world", "gathering", "data", "networks", "losses", "localization"},
+    {"checkpoint", "device", "world", "gathering", "data", "networks", "losses", "localization", "postprocessing"},
     {"evaluation", "inference", "preparation"},
     {"planning", "training", "validation", "exporting"},
+    {"best_configuration"},
     {"planners", "trainers"},
-    {"demo", "benchmark"},
+    {"demo", "benchmark", "explaining", "report"},
     {"cli"},
 )
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gwunet import planning, preparation
-from gwunet.errors import DatasetError, OutputError, SchemaError, UsageError
+from gwunet.errors import DatasetError, OutputError, SchemaError, SplitError, UsageError
 from gwunet.planning import plan_dataset, preprocess_dataset
 from gwunet.plans import Configuration, Target
 from gwunet.workspace import Workspace
@@ -65,10 +65,19 @@ def prepare(
 
     monkeypatch.setattr(planning, "planners_for", lambda *_: [Planner()])
 
-    def run(clean: bool = False, preprocess: bool = True) -> list[str]:
-        done, workspace = Done(), Workspace.find(folder)
-        target = Target(device="cpu", memory_gb=2.0)
-        plan_dataset(1, workspace=workspace, target=target, clean=clean, preprocess=preprocess, progress=done.progress)
+    def run(
+        clean: bool = False, preprocess: bool = True, split_by: Literal["patient", "site"] = "patient"
+    ) -> list[str]:
+        done = Done()
+        plan_dataset(
+            1,
+            workspace=Workspace.find(folder),
+            target=Target(device="cpu", memory_gb=2.0),
+            clean=clean,
+            preprocess=preprocess,
+            split_by=split_by,
+            progress=done.progress,
+        )
         return done.steps
 
     return run
@@ -322,6 +331,28 @@ def test_folds_and_plans_that_cannot_be_used_are_found_before_frames_are_read(
     with pytest.raises(SchemaError, match=name):
         plan_dataset(1, workspace=folder, target=Target(device="cpu", memory_gb=2.0), progress=progress)
     assert prepare(clean=True) == EVERYTHING
+
+
+def test_folds_by_site_are_made_and_kept_and_never_replace_others(
+    folder: Path, prepare: Callable[..., list[str]]
+) -> None:
+    splits = folder / "preprocessed" / NAME / "splits.json"
+    with pytest.raises(SplitError, match="without a site"):
+        prepare(split_by="site")
+    cases = {f"p{index}_f0": {"patient": f"p{index}", "site": "ab"[index % 2]} for index in range(6)}
+    (folder / "raw" / NAME / "dataset.json").write_text(json.dumps({"cases": cases}))
+    prepare(split_by="site")
+    made = splits.read_text()
+    assert [fold["val"] for fold in json.loads(made)["folds"]] == [
+        ["p0_f0", "p2_f0", "p4_f0"],
+        ["p1_f0", "p3_f0", "p5_f0"],
+    ]
+    prepare()
+    assert splits.read_text() == made
+    prepare(clean=True)
+    assert json.loads(splits.read_text())["grouping"] == "patient"
+    with pytest.raises(SplitError, match="found folds by patient; wanted folds by site: --clean"):
+        prepare(split_by="site")
 
 
 def test_damaged_plans_say_what_to_do(folder: Path, prepare: Callable[..., list[str]]) -> None:

@@ -1,5 +1,6 @@
 """Folds that divide no patient or sequence, validate every case once, and are balanced."""
 
+import dataclasses
 import json
 import logging
 import random
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from gwunet.dataset import Case
 from gwunet.errors import SchemaError, SplitError, UsageError
 from gwunet.jsonio import write_json
-from gwunet.splits import Fold, Splits, load_splits, make_splits
+from gwunet.splits import Fold, Splits, load_splits, make_site_splits, make_splits
 
 
 def make_cases(patients: Sequence[Sequence[int]], with_patients: bool = True) -> list[Case]:
@@ -261,3 +262,36 @@ class TestFiles:
     def test_other_content_is_refused_with_its_path(self, tmp_path: Path, data: Any, reason: str) -> None:
         with pytest.raises(SchemaError, match=reason):
             load_splits(self.save(tmp_path / "splits.json", data), make_cases([[1]] * 2))
+
+
+def make_sited(sites: Sequence[str | None]) -> list[Case]:
+    """A patient with two frames for each entry."""
+    return [
+        dataclasses.replace(case, site=sites[number // 2]) for number, case in enumerate(make_cases([[2]] * len(sites)))
+    ]
+
+
+def test_folds_by_site_leave_one_out(tmp_path: Path) -> None:
+    cases = make_sited(["b", "a", "b", "c"])
+    splits = make_site_splits(cases)
+    site_of = {case.name: case.site for case in cases}
+    assert [{site_of[name] for name in fold.val} for fold in splits.folds] == [{"a"}, {"b"}, {"c"}]
+    assert not divided(splits, cases, lambda case: case.site)
+    assert_each_case_is_validated_once(splits, cases)
+    write_json(tmp_path / "splits.json", splits)
+    assert load_splits(tmp_path / "splits.json", cases) == splits
+    moved = Fold(train=splits.folds[0].train[1:], val=(*splits.folds[0].val, splits.folds[0].train[0]))
+    write_json(tmp_path / "splits.json", Splits(grouping="site", folds=(moved,)))
+    with pytest.raises(SplitError, match="fold 0 has the site b in training and in validation"):
+        load_splits(tmp_path / "splits.json", cases)
+
+
+@pytest.mark.parametrize(
+    ("sites", "message"), [(["a", None], "without a site"), (["a", "a"], "found 1 site"), (["a", "b"], "at one site")]
+)
+def test_folds_by_site_need_sites(sites: list[str | None], message: str) -> None:
+    cases = make_sited(sites)
+    if message == "at one site":
+        cases = [dataclasses.replace(case, patient="same") for case in cases]
+    with pytest.raises(SplitError, match=message):
+        make_site_splits(cases)

@@ -47,6 +47,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "-np", dest="processes", type=int, metavar="N", help="processes; without it one for each core, up to 8"
     )
+    parser.add_argument(
+        "--split_by",
+        choices=("patient", "site"),
+        default="patient",
+        help="what folds keep together; site: a fold for each hospital or device, which leaves it out",
+    )
     parser.add_argument("--clean", action="store_true", help="make everything anew, folds and plans too")
     parser.add_argument("--no_preprocess", action="store_true", help="stop after planning")
     add_workspace_flag(parser)
@@ -78,6 +84,7 @@ def _command(arguments: argparse.Namespace) -> int:
             clean=arguments.clean,
             preprocess=not arguments.no_preprocess,
             realtime_fps=arguments.realtime,
+            split_by=arguments.split_by,
             progress=bar,
         )
         print("\n".join(describe_plans(plans, shutil.get_terminal_size((PIPED_WIDTH, 24)).columns)))

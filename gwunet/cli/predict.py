@@ -17,7 +17,7 @@ from gwunet.progress import no_progress
 
 if TYPE_CHECKING:
     from gwunet.inference.folder import FolderResult
-    from gwunet.inference.folder_job import Part
+    from gwunet.inference.part import Part
     from gwunet.inference.predictor import Predictor
     from gwunet.inference.streaming import Streamed
     from gwunet.world import World
@@ -25,16 +25,18 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "-"
 CONFIGURATION = "fganet"
 DTYPES = ("uint8", "uint16")
+Wires = int | Literal["auto", "none"]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point."""
     parser = make_parser(
-        "Predict a mask for every frame of a folder with the folders below, of a picture, a DICOM file or a video; or "
-        "for frames that come through standard input."
+        "Predict a mask and the wires of every frame of a folder with the folders below, of a picture, a DICOM file or "
+        "a video; or of frames that come through standard input."
     )
     _add_places(parser)
     _add_model(parser)
+    _add_wires(parser)
     _add_options(parser)
     _add_live_options(parser)
     add_device_flag(parser)
@@ -49,7 +51,7 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", dest="output", type=Path, metavar="OUT", help="folder for the masks; needed but with -i -"
     )
-    parser.add_argument("--overlay", action="store_true", help="also pictures of the masks on the frames")
+    parser.add_argument("--overlay", action="store_true", help="also pictures of masks and wires on the frames")
     parser.add_argument(
         "--save_probabilities", action="store_true", help="also NAME.npz with probabilities in steps of 1/255"
     )
@@ -75,11 +77,45 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_size", type=int, metavar="N", help="tiles in one forward pass; without it the plan's")
     parser.add_argument("--disable_tta", action="store_true", help="no mirrored copies: four times as fast")
     parser.add_argument("--step_size", type=float, metavar="S", help="distance of tiles as a share of their size")
-    parser.add_argument("--threshold", type=float, metavar="P", help="probability from which a pixel is wire")
+    parser.add_argument(
+        "--threshold", type=float, metavar="P", help="probability from which a pixel is wire, and no postprocessing"
+    )
+    parser.add_argument(
+        "--no_postprocessing",
+        action="store_true",
+        help="leave the settings of gw_find_best_configuration alone: masks by the planned threshold",
+    )
     parser.add_argument(
         "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of the network's arithmetic"
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile: slow to start, then faster")
+
+
+def _add_wires(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wires",
+        type=_wires,
+        default="auto",
+        metavar="N",
+        help="guidewires in a frame, at most: auto (default), 1, 2, ...; none leaves them alone",
+    )
+    parser.add_argument(
+        "--track", action="store_true", help="wires keep their numbers along a sequence, tips are filtered; with plots"
+    )
+
+
+def _wires(text: str) -> Wires:
+    if text == "auto":
+        return "auto"
+    if text == "none":
+        return "none"
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}; wanted auto, none, or a number from 1 on")
+    return int(text)
+
+
+def _wanted_wires(arguments: argparse.Namespace) -> "int | Literal['auto'] | None":
+    return None if arguments.wires == "none" else arguments.wires
 
 
 def _add_live_options(parser: argparse.ArgumentParser) -> None:
@@ -105,6 +141,7 @@ def _predict_files(arguments: argparse.Namespace) -> int:
         raise UsageError("--frame_shape and --keep_all are for frames from standard input: -i -")
     from gwunet.inference.annotated_video import check_video_path
     from gwunet.inference.folder import find_frames, predict_folder
+    from gwunet.inference.folder_wires import check_tracking
 
     # What can be refused is refused before the model is loaded.
     part, world = _part(arguments)
@@ -112,8 +149,13 @@ def _predict_files(arguments: argparse.Namespace) -> int:
         if part.count > 1:
             raise UsageError("--video: one part has not all frames; make it with --continue when all parts are done")
         check_video_path(arguments.video)
+    wires = _wanted_wires(arguments)
+    if arguments.track:
+        check_tracking(wires, part, overlay=arguments.overlay)
     source = Path(arguments.source)
-    runs = find_frames(source, arguments.output, overlay=arguments.overlay, video=arguments.video)
+    runs = find_frames(
+        source, arguments.output, overlay=arguments.overlay, video=arguments.video, track=arguments.track
+    )
     predictor, model = _load(arguments, world)
     result = predict_folder(
         predictor,
@@ -122,6 +164,8 @@ def _predict_files(arguments: argparse.Namespace) -> int:
         overlay=arguments.overlay,
         save_probabilities=arguments.save_probabilities,
         video=arguments.video,
+        wires=wires,
+        track=arguments.track,
         skip_finished=arguments.skip_finished,
         part=part,
         model=model,
@@ -133,7 +177,7 @@ def _predict_files(arguments: argparse.Namespace) -> int:
 
 
 def _part(arguments: argparse.Namespace) -> tuple["Part", "World"]:
-    from gwunet.inference.folder_job import Part
+    from gwunet.inference.part import Part
     from gwunet.world import World
 
     world = World.from_environment()
@@ -168,8 +212,15 @@ def _load(arguments: argparse.Namespace, world: "World") -> tuple["Predictor", d
         "step": arguments.step_size,
         "threshold": arguments.threshold,
         "batch_size": arguments.batch_size,
+        "postprocess": not arguments.no_postprocessing,
     }
-    return _load_file(arguments, options) if arguments.model else _load_trained(arguments, options)
+    predictor, model = (_load_file if arguments.model else _load_trained)(arguments, options)
+    if predictor.is_postprocessed:
+        from gwunet.jsonio import to_json
+
+        model["postprocessing"] = to_json(predictor.postprocessing)
+        print(f"masks as chosen by cross-validation: {predictor.postprocessing.in_words()}", file=sys.stderr)
+    return predictor, model
 
 
 def _load_file(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple["Predictor", dict[str, Any]]:
@@ -230,6 +281,7 @@ def _predict_live(arguments: argparse.Namespace) -> int:
         "--continue": arguments.skip_finished,
         "--video": arguments.video,
         "--num_parts": arguments.num_parts != 1,
+        "--track with --wires none": arguments.track and arguments.wires == "none",
         "--overlay without -o": arguments.overlay and not arguments.output,
         "--save_probabilities without -o": arguments.save_probabilities and not arguments.output,
     }
@@ -250,6 +302,8 @@ def _predict_live(arguments: argparse.Namespace) -> int:
         tally=tally,
         waiting=None if arguments.keep_all else 1,
         keep=_keeper(arguments) if arguments.output else None,
+        wires=_wanted_wires(arguments),
+        track=arguments.track,
     )
     with _closed_output_is_an_error():
         for answer in answers:
@@ -264,7 +318,12 @@ def _predict_live(arguments: argparse.Namespace) -> int:
 def _keeper(arguments: argparse.Namespace) -> "Callable[[str, Streamed], str]":
     from gwunet.inference.frame_writer import FrameWriter
 
-    writer = FrameWriter(output=arguments.output, overlay=arguments.overlay, probabilities=arguments.save_probabilities)
+    writer = FrameWriter(
+        output=arguments.output,
+        overlay=arguments.overlay,
+        probabilities=arguments.save_probabilities,
+        wires=arguments.wires != "none",
+    )
 
     def keep(name: str, streamed: "Streamed") -> str:
         writer.write(name, streamed.frame, streamed.prediction)

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gwunet.checkpoint import Checkpoint
 from gwunet.errors import ModelError
 from gwunet.exporting.description import MAX_CHARACTERS, ModelDescription, describe, from_text, to_text
+from gwunet.postprocessing import Postprocessing
 
 DESCRIPTION = "model.json"
 MAX_BYTES = 1 << 31
@@ -32,10 +33,16 @@ _DAY = (1980, 1, 1, 0, 0, 0)
 """In place of the time, so that one model is one file, byte for byte."""
 
 
-def write_archive(path: Path, checkpoints: Sequence[Checkpoint], folds: Sequence[str]) -> None:
+def write_archive(
+    path: Path,
+    checkpoints: Sequence[Checkpoint],
+    folds: Sequence[str],
+    postprocessing: Postprocessing | None = None,
+) -> None:
     """Write the folds of a model; ``path`` is the caller's to rename or remove."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(zipfile.ZipInfo(DESCRIPTION, _DAY), to_text(describe(checkpoints, folds)))
+        description = describe(checkpoints, folds, postprocessing=postprocessing)
+        archive.writestr(zipfile.ZipInfo(DESCRIPTION, _DAY), to_text(description))
         for fold, checkpoint in zip(folds, checkpoints, strict=True):
             for key, tensor in checkpoint.weights.items():
                 entry = zipfile.ZipInfo(f"weights/fold_{fold}/{key}.npy", _DAY)

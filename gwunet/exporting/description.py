@@ -11,6 +11,7 @@ from gwunet.checkpoint import Checkpoint
 from gwunet.errors import ModelError, SchemaError
 from gwunet.jsonio import from_json, to_json
 from gwunet.plans import Configuration, Preprocessing
+from gwunet.postprocessing import Postprocessing
 
 SCHEMA_VERSION: Literal[1] = 1
 MAX_CHARACTERS = 1 << 22
@@ -39,6 +40,8 @@ class ModelDescription:
     """What convolutions compute in."""
     configuration: Configuration
     preprocessing: Preprocessing
+    postprocessing: Postprocessing | None = None
+    """How masks are made, where that was chosen by cross-validation; null as planned, and in files of before it was."""
 
     def __post_init__(self) -> None:
         # These become names of folders where the file is imported.
@@ -52,7 +55,10 @@ class ModelDescription:
 
 
 def describe(
-    checkpoints: Sequence[Checkpoint], folds: Sequence[str], numbers: Literal["float32", "int8"] = "float32"
+    checkpoints: Sequence[Checkpoint],
+    folds: Sequence[str],
+    numbers: Literal["float32", "int8"] = "float32",
+    postprocessing: Postprocessing | None = None,
 ) -> ModelDescription:
     """The description of a model by its folds."""
     first = checkpoints[0]
@@ -66,6 +72,7 @@ def describe(
         numbers=numbers,
         configuration=_without_paths(first.configuration),
         preprocessing=first.preprocessing,
+        postprocessing=postprocessing,
     )
 
 

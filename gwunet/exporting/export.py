@@ -17,6 +17,7 @@ from gwunet.exporting.loading import load_exported
 from gwunet.exporting.onnx_file import write_onnx
 from gwunet.exporting.onnx_runtime import choose_provider
 from gwunet.exposed_field import Frame
+from gwunet.inference.chosen_settings import chosen_settings
 from gwunet.inference.predictor import Predictor, find_model, fold_checkpoints
 from gwunet.io.frames import list_frames, read_frame
 from gwunet.jsonio import replacing
@@ -88,6 +89,7 @@ def export_model(
     files = fold_checkpoints(find_model(workspace, name, configuration, trainer), folds, checkpoint)
     names = tuple(file.parent.name.removeprefix("fold_") for file in files)
     checkpoints = tuple(load_checkpoint(file) for file in files)
+    settings = chosen_settings(files)
     trained = Predictor(checkpoints, device="cpu", precision="fp32")
     quantised: tuple[Quantised, ...] = ()
     compared: Mapping[str, Frame] = {}
@@ -96,7 +98,7 @@ def export_model(
         compared = _frames_to_compare(workspace, name, frames)
     with replacing(path) as partial:
         if format == "zip":
-            write_archive(partial, checkpoints, names)
+            write_archive(partial, checkpoints, names, settings)
         else:
             models = [network_graph(_network(each, file)) for each, file in zip(checkpoints, files, strict=True)]
             if int8:
@@ -105,7 +107,8 @@ def export_model(
                     for model, each, fold in zip(models, checkpoints, names, strict=True)
                 )
                 models = [each.model for each in quantised]
-            write_onnx(partial, averaged(models), describe(checkpoints, names, "int8" if int8 else "float32"))
+            numbers: Literal["float32", "int8"] = "int8" if int8 else "float32"
+            write_onnx(partial, averaged(models), describe(checkpoints, names, numbers, settings))
         exported = load_exported(
             partial, provider=provider, device="cpu", precision="fp32" if format == "zip" else "auto"
         )

@@ -9,6 +9,8 @@ from gwunet.errors import OutputError, UsageError
 from gwunet.exporting.archive import read_archive
 from gwunet.jsonio import write_json
 from gwunet.plans import Plans
+from gwunet.postprocessing.shipped import FILE_NAME as POSTPROCESSING
+from gwunet.postprocessing.shipped import ShippedPostprocessing, write_shipped
 from gwunet.workspace import Workspace
 
 
@@ -33,7 +35,10 @@ def import_model(path: Path, *, workspace: Workspace | str | Path | None = None,
     if not path.is_file():
         raise UsageError(f"{path}: no such file; wanted an archive that gw_export --format zip wrote")
     description, checkpoints = read_archive(path)
-    dataset = workspace.new_raw_dataset(name or description.dataset).name
+    try:
+        dataset = workspace.new_raw_dataset(name or description.dataset).name
+    except UsageError as problem:
+        raise UsageError(f"{path}: {problem}, with --name") from problem
     configuration = description.configuration
     folder = workspace.results / dataset / f"{configuration.name}__{description.trainer}"
     if folder.exists() or folder.is_symlink():
@@ -56,6 +61,16 @@ def import_model(path: Path, *, workspace: Workspace | str | Path | None = None,
             write_json(
                 partial / "dataset.json", {"channel_names": {"0": "X-ray"}, "labels": {"background": 0, "wire": 1}}
             )
+            if description.postprocessing is not None:
+                shipped = ShippedPostprocessing(
+                    schema_version=1,
+                    settings=description.postprocessing,
+                    dataset=description.dataset,
+                    models=(folder.name,),
+                    n_frames=None,
+                    checkpoints={},
+                )
+                write_shipped(partial / POSTPROCESSING, shipped)
             for fold, checkpoint in zip(description.folds, checkpoints, strict=True):
                 save_checkpoint(partial / f"fold_{fold}" / FINAL, checkpoint)
             partial.chmod(folder.parent.stat().st_mode & 0o777)

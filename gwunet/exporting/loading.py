@@ -8,6 +8,7 @@ from typing import Literal
 from gwunet.errors import ModelError, UsageError
 from gwunet.exporting import extra
 from gwunet.exporting.archive import read_archive
+from gwunet.exporting.description import ModelDescription
 from gwunet.exporting.onnx_file import read_onnx
 from gwunet.exporting.onnx_runtime import OnnxNetwork, choose_provider
 from gwunet.inference.predictor import PrecisionName, Predictor
@@ -29,6 +30,7 @@ def load_exported(
     batch_size: int | None = None,
     precision: PrecisionName = "auto",
     threads: int | None = None,
+    postprocess: bool = True,
 ) -> Predictor:
     """Load a file that ``gw_export`` wrote, from whomever it comes.
 
@@ -40,6 +42,7 @@ def load_exported(
         device: of torch; see ``Predictor``.
         mirror, step, threshold, batch_size: as in ``Predictor``.
         precision: of torch; see ``Predictor``. An ONNX file computes in the numbers it was exported in.
+        postprocess: make masks with the settings in the file, where there are any and ``threshold`` is None.
         threads: of ONNX Runtime on a CPU; None takes a thread for each core of this process.
 
     Raises:
@@ -55,8 +58,8 @@ def load_exported(
     if kind == "torch":
         if provider is not None:
             raise UsageError(f"--provider {provider}: {path} is an archive, which runs in torch; choose by --device")
-        _, checkpoints = read_archive(path)
-        return Predictor(
+        description, checkpoints = read_archive(path)
+        predictor = Predictor(
             checkpoints,
             device=device,
             mirror=mirror,
@@ -65,6 +68,7 @@ def load_exported(
             batch_size=batch_size,
             precision=precision,
         )
+        return _with_settings(predictor, description, postprocess and threshold is None)
     if precision != "auto":
         raise UsageError(
             f"--precision {precision}: {path} is an ONNX file, which computes in the numbers it was exported in; leave "
@@ -74,7 +78,7 @@ def load_exported(
     content, description = read_onnx(path)
     network = OnnxNetwork(content, str(path), provider, threads)
     version = extra.load("onnxruntime").__version__
-    return Predictor.from_networks(
+    predictor = Predictor.from_networks(
         [network],
         description.configuration,
         description.preprocessing,
@@ -85,6 +89,13 @@ def load_exported(
         threshold=threshold,
         batch_size=batch_size,
     )
+    return _with_settings(predictor, description, postprocess and threshold is None)
+
+
+def _with_settings(predictor: Predictor, description: ModelDescription, postprocess: bool) -> Predictor:
+    if postprocess and description.postprocessing is not None:
+        predictor.use_postprocessing(description.postprocessing)
+    return predictor
 
 
 def _provider(name: str | None, device: str) -> str:

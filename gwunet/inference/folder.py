@@ -8,8 +8,11 @@ from typing import Any
 from gwunet.errors import UsageError
 from gwunet.inference.ahead import ahead
 from gwunet.inference.annotated_video import write_video
-from gwunet.inference.folder_job import FolderJob, Part
+from gwunet.inference.folder_job import FolderJob
+from gwunet.inference.folder_wires import PLOTS, FolderWires, check_tracking
 from gwunet.inference.frame_writer import OVERLAYS, FrameWriter
+from gwunet.inference.part import Part
+from gwunet.inference.prediction import Wires
 from gwunet.inference.predictor import Predictor
 from gwunet.inference.recorder import Recorder
 from gwunet.inference.run_record import PATTERN
@@ -35,7 +38,9 @@ class FolderResult:
     """From the first frame to the last mask; loading the model not counted."""
 
 
-def find_frames(source: Path, output: Path, *, overlay: bool = False, video: Path | None = None) -> tuple[Run, ...]:
+def find_frames(
+    source: Path, output: Path, *, overlay: bool = False, video: Path | None = None, track: bool = False
+) -> tuple[Run, ...]:
     """The files with frames at ``source``, after a check that no result lands on one of them.
 
     Raises:
@@ -52,9 +57,11 @@ def find_frames(source: Path, output: Path, *, overlay: bool = False, video: Pat
     writer = FrameWriter(output=output)
     if holds_frames or any(writer.mask_path(run.name).resolve() in places for run in runs):
         raise UsageError(f"{output}: holds the frames themselves; give another folder for the masks")
-    clashing = next((run for run in runs if overlay and run.name.startswith(f"{OVERLAYS}/")), None)
-    if clashing is not None:
-        raise UsageError(f"{clashing.path}: its mask would stand among the overlays; rename the folder {OVERLAYS}")
+    pictures = [folder for folder, is_used in ((OVERLAYS, overlay), (PLOTS, track)) if is_used]
+    for run in runs:
+        among = next((folder for folder in pictures if run.name.startswith(f"{folder}/")), None)
+        if among is not None:
+            raise UsageError(f"{run.path}: its mask would stand among the {among}; rename the folder {among}")
     return runs
 
 
@@ -66,6 +73,8 @@ def predict_folder(
     overlay: bool = False,
     save_probabilities: bool = False,
     video: Path | None = None,
+    wires: Wires | None = "auto",
+    track: bool = False,
     skip_finished: bool = False,
     part: Part | None = None,
     model: dict[str, Any] | None = None,
@@ -85,6 +94,9 @@ def predict_folder(
         overlay: also ``overlays/<name>.png``.
         save_probabilities: also ``<name>.npz`` with ``probability`` in float16, in steps of 1/255.
         video: also all frames with their masks as one video, at this path.
+        wires: how many wires are looked for in a frame, for ``guidewires.csv`` and ``centrelines.json``; None for none.
+        track: keep the wires' numbers along each sequence (a DICOM run, a video, pictures whose names differ in the
+            number at their end), filter their tips and bridge missing frames; also ``tracks/<sequence>.png``.
         skip_finished: leave frames whose mask is there already. Without it, earlier results of these frames are removed
             first, so that an interrupted command leaves none of another model.
         part: the frames to take, where several commands share them. Its record is ``run_part_<number>.json``.
@@ -100,15 +112,24 @@ def predict_folder(
         InterruptionError: a signal came; the masks so far stand.
     """
     if runs is None:
-        runs = find_frames(source, output, overlay=overlay, video=video)
-    writer = FrameWriter(output=output, overlay=overlay, probabilities=save_probabilities)
-    job = FolderJob(predictor, runs, writer, skip_finished, part or Part())
+        runs = find_frames(source, output, overlay=overlay, video=video, track=track)
+    part = part or Part()
+    if track:
+        check_tracking(wires, part, overlay=overlay)
+    writer = FrameWriter(
+        output=output, overlay=overlay, probabilities=save_probabilities, wires=wires is not None, draws_later=track
+    )
+    found = FolderWires(writer, runs, part, wires=wires, track=track)
+    job = FolderJob(predictor, runs, writer, skip_finished, part, found)
     job.remove_temporary_files(video)
     record = Recorder(job, source.name, model or {"configuration": predictor.configuration.name})
     if not skip_finished:
         job.forget_earlier_results()
     with record:
         job.predict(progress)
+        found.write()
+        if track and overlay:
+            job.write_overlays(progress)
         if video is not None:
             frame_time_ms = next((run.frame_time_ms for run in runs if run.frame_time_ms is not None), None)
             pictures = progress(job.pictures(), job.count(also_finished=True), "video")

@@ -1,7 +1,6 @@
 """The frames of one command: which are predicted, and how reading, the network and writing go on at once."""
 
 import contextlib
-import dataclasses
 import logging
 import time
 from collections import deque
@@ -9,15 +8,23 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from gwunet.errors import FrameError, UsageError
+import numpy as np
+from numpy.typing import NDArray
+
+from gwunet.errors import FrameError
 from gwunet.exposed_field import Frame
 from gwunet.inference.annotated_video import Picture
+from gwunet.inference.folder_wires import FolderWires
 from gwunet.inference.frame_writer import FrameWriter
-from gwunet.inference.overlay import draw_overlay
+from gwunet.inference.part import Part
+from gwunet.inference.places import Place
+from gwunet.inference.prediction import Prediction
 from gwunet.inference.predictor import Predictor
 from gwunet.inference.run_record import Failure
-from gwunet.inference.sources import Run, VideoFile, frame_index, frame_name
+from gwunet.inference.sources import Run, SourceFrame, VideoFile, frame_index, frame_name
+from gwunet.inference.wire_overlay import draw_with_wires
 from gwunet.io.frames import read_mask
+from gwunet.io.probability import read_probability
 from gwunet.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -25,38 +32,28 @@ logger = logging.getLogger(__name__)
 WRITERS = 4
 WRITE_BEHIND = 8
 """Frames predicted and not written yet, at most."""
+WRITTEN = ("png", "npz", "json", "jsonl", "csv")
 ABANDONED_S = 3600.0
 """A temporary file of another part that has not changed for so long has lost its command."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
-    """Which of the frames: those of one command among several that share them."""
-
-    count: int = 1
-    number: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.number < self.count:
-            raise UsageError(
-                f"--part_id {self.number} --num_parts {self.count}: parts are numbered from 0 to {self.count - 1}"
-            )
-
-    def has(self, run_number: int, index: int) -> bool:
-        """Whether frame ``index`` of a run is in it; by turns, however long the other runs are."""
-        return (run_number + index) % self.count == self.number
 
 
 class FolderJob:
     """The frames of one command, and how far it has come."""
 
     def __init__(
-        self, predictor: Predictor, runs: Sequence[Run], writer: FrameWriter, skip_finished: bool, part: Part
+        self,
+        predictor: Predictor,
+        runs: Sequence[Run],
+        writer: FrameWriter,
+        skip_finished: bool,
+        part: Part,
+        wires: FolderWires,
     ) -> None:
         self.predictor = predictor
         self.runs = runs
         self.writer = writer
         self.part = part
+        self.wires = wires
         self.failed: list[Failure] = []
         self.n_written = self.n_finished = 0
         self.seconds = 0.0
@@ -68,7 +65,7 @@ class FolderJob:
         folders = {writer.output} | {
             path.parent for run in self.runs for path in (writer.mask_path(run.name), writer.overlay_path(run.name))
         }
-        found = [path for folder in folders for ending in ("png", "npz", "json") for path in _temporary(folder, ending)]
+        found = [path for folder in folders for ending in WRITTEN for path in _temporary(folder, ending)]
         if video is not None:
             found += _temporary(video.parent, video.suffix[1:])
         latest = time.time() - (ABANDONED_S if self.part.count > 1 else 0)
@@ -79,6 +76,7 @@ class FolderJob:
 
     def forget_earlier_results(self) -> None:
         """So that none is taken for finished if this command is interrupted."""
+        self.wires.forget()
         for number, run in enumerate(self.runs):
             for name in self._names_that_may_be_there(run):
                 index = frame_index(run, name)
@@ -107,13 +105,13 @@ class FolderJob:
     def predict(self, progress: Progress) -> None:
         """Predict the frames and write what is found; reading and writing go on in threads meanwhile."""
         start = time.perf_counter()
-        asked: deque[tuple[str, Frame]] = deque()
+        asked: deque[tuple[Place, Frame]] = deque()
         predictions = self.predictor.predict_frames(self._frames(asked))
         pending: deque[Future[None]] = deque()
         with ThreadPoolExecutor(WRITERS, thread_name_prefix="write") as pool:
             try:
                 for prediction in progress(predictions, self.count(), "predict"):
-                    pending.append(pool.submit(self.writer.write, *asked.popleft(), prediction))
+                    pending.append(pool.submit(self._write, *asked.popleft(), prediction))
                     while len(pending) > WRITE_BEHIND:
                         self._settle(pending.popleft())
             finally:
@@ -121,18 +119,24 @@ class FolderJob:
                     self._settle(pending.popleft())
                 self.seconds = time.perf_counter() - start
 
+    def _write(self, place: Place, frame: Frame, prediction: Prediction) -> None:
+        # The mask comes last: where it is, the frame is finished, and its wires are kept.
+        self.writer.write(place.name, frame, self.wires.find(place, prediction))
+
     def _settle(self, written: Future[None]) -> None:
         written.result()
         self.n_written += 1
 
-    def _frames(self, asked: deque[tuple[str, Frame]]) -> Iterator[Frame]:
-        """The frames without a mask, put into ``asked`` with their names; unreadable ones go to ``failed``."""
+    def _frames(self, asked: deque[tuple[Place, Frame]]) -> Iterator[Frame]:
+        """The frames without a mask, put into ``asked`` with their places; unreadable ones go to ``failed``."""
         for number, run in enumerate(self.runs):
             for index, item in enumerate(run.frames()):
                 if not self.part.has(number, index):
                     continue
+                place = self.wires.places.of(run, index, item.name)
                 if self.skips_finished and self.writer.is_finished(item.name):
                     self.n_finished += 1
+                    self._find_wires_of_finished(place, item)
                     continue
                 try:
                     frame = item.read()
@@ -140,23 +144,50 @@ class FolderJob:
                     logger.error("%s", problem)
                     self.failed.append(Failure(frame=item.name, reason=str(problem)))
                     continue
-                asked.append((item.name, frame))
+                asked.append((place, frame))
                 yield frame
 
+    def _find_wires_of_finished(self, place: Place, item: SourceFrame) -> None:
+        """Find the wires of a frame that got its mask when none were looked for; the mask stays as it is."""
+        if self.wires.wires is None or self.wires.has(place.name):
+            return
+        try:
+            frame, mask = item.read(), read_mask(self.writer.mask_path(place.name))
+            path = self.writer.probability_path(place.name)
+            probability = (read_probability(path) if path.is_file() else mask).astype(np.float32)
+            if not mask.shape == probability.shape == frame.shape:
+                raise FrameError(f"{place.name}: its mask has another size; predict it again")
+        except FrameError as problem:
+            logger.warning("its wires are not found: %s", problem)
+            return
+        field, threshold = self.predictor.exposed_field(frame), self.predictor.inference.threshold
+        self.wires.find(place, Prediction(mask, probability, field, threshold))
+
+    def write_overlays(self, progress: Progress) -> None:
+        """Draw the overlays of all finished frames with their tracked wires."""
+        pictures = self._finished("without an overlay")
+        for name, frame, mask in progress(pictures, self.count(also_finished=True), "overlays"):
+            self.writer.write_overlay(name, frame, mask, self.wires.of(name))
+
     def pictures(self) -> Iterator[Picture]:
-        """All frames that have a mask, with it drawn on them; read again, so that memory does not grow."""
+        """All frames that have a mask, with it and the wires drawn on them."""
+        for name, frame, mask in self._finished("not in the video"):
+            yield draw_with_wires(frame, mask, self.wires.of(name))
+
+    def _finished(self, otherwise: str) -> Iterator[tuple[str, Frame, NDArray[np.uint8]]]:
+        """All frames that have a mask, and it; read again, so that memory does not grow."""
         for item in (item for run in self.runs for item in run.frames()):
             if not self.writer.is_finished(item.name):
                 continue
             try:
                 frame, mask = item.read(), read_mask(self.writer.mask_path(item.name))
             except FrameError as problem:
-                logger.warning("not in the video: %s", problem)
+                logger.warning("%s: %s", otherwise, problem)
                 continue
             if mask.shape == frame.shape:
-                yield draw_overlay(frame, mask)
+                yield item.name, frame, mask
             else:
-                logger.warning("not in the video: %s: its mask has another size; predict it again", item.name)
+                logger.warning("%s: %s: its mask has another size; predict it again", otherwise, item.name)
 
 
 def _temporary(folder: Path, ending: str) -> list[Path]:

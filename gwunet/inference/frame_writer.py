@@ -1,22 +1,20 @@
 """What is written for each frame. A further result of a frame gets its place here."""
 
 import dataclasses
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.exposed_field import Frame
-from gwunet.inference.overlay import draw_overlay
 from gwunet.inference.prediction import Prediction
+from gwunet.inference.wire_overlay import draw_with_wires
 from gwunet.io.frames import write_frame, write_mask
-from gwunet.jsonio import replacing
+from gwunet.io.probability import write_probability
+from gwunet.localization import Guidewire
 
 OVERLAYS = "overlays"
-PROBABILITY_LEVELS = 255
-"""Steps between 0 and 1 that saved probabilities are rounded to: then they take a fortieth of the room, since most of a
-frame becomes exactly 0."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +27,10 @@ class FrameWriter:
     output: Path
     overlay: bool = False
     probabilities: bool = False
+    wires: bool = False
+    """Whether overlays show the wires."""
+    draws_later: bool = False
+    """Overlays wait until the wires of all frames are known."""
 
     def mask_path(self, name: str) -> Path:
         """Where the mask of a frame stands; names may hold folders and points."""
@@ -58,19 +60,11 @@ class FrameWriter:
             OutputError: a file cannot be written.
         """
         if self.probabilities:
-            _write_probability(self.probability_path(name), prediction.probability)
-        if self.overlay:
-            write_frame(self.overlay_path(name), draw_overlay(frame, prediction.mask))
+            write_probability(self.probability_path(name), prediction.probability)
+        if self.overlay and not self.draws_later:
+            self.write_overlay(name, frame, prediction.mask, prediction.guidewires if self.wires else ())
         write_mask(self.mask_path(name), prediction.mask)
 
-
-def _write_probability(path: Path, probability: NDArray[np.float32]) -> None:
-    """``probability`` as (H, W) float16 in steps of 1/255, in an archive that ``np.load`` reads."""
-    steps = np.rint(probability * PROBABILITY_LEVELS) / PROBABILITY_LEVELS
-    # Level 1 of deflate takes half the time of np.savez_compressed's for files a quarter larger.
-    with (
-        replacing(path) as partial,
-        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open("probability.npy", "w") as file,
-    ):
-        np.lib.format.write_array(file, steps.astype(np.float16), allow_pickle=False)
+    def write_overlay(self, name: str, frame: Frame, mask: NDArray[np.uint8], wires: Sequence[Guidewire]) -> None:
+        """Write the picture of a frame with its mask and wires; errors as ``write``."""
+        write_frame(self.overlay_path(name), draw_with_wires(frame, mask, wires))

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from gwunet.errors import FrameError
 from gwunet.exposed_field import Frame
+from gwunet.inference.prediction import Wires
 from gwunet.inference.predictor import Predictor
 from gwunet.inference.streaming import Streamed
+from gwunet.inference.wire_values import wire_values
 
 Answer = dict[str, Any]
 
@@ -31,12 +33,14 @@ def live_answers(
     tally: LiveTally,
     waiting: int | None = 1,
     keep: Callable[[str, Streamed], str] | None = None,
+    wires: Wires | None = None,
+    track: bool = False,
 ) -> Iterator[Answer]:
     """One answer for every frame of a source, in their order and as soon as it is there.
 
     An answered frame has ``frame`` (its number from 0), ``latency_ms``, ``wire_px``, ``box`` (``top``, ``left``,
     ``bottom``, ``right``, the ends exclusive; None without wire), ``shape`` and either ``mask`` (its path) or
-    ``run_lengths``. Others have ``frame`` with ``dropped``, or with ``error``.
+    ``run_lengths``; with ``wires`` also these. Others have ``frame`` with ``dropped``, or with ``error``.
 
     Args:
         predictor: the model.
@@ -44,6 +48,8 @@ def live_answers(
         tally: is kept up to date.
         waiting: frames that may wait while one is predicted; when more do, the oldest is dropped. None drops none.
         keep: writes a result under the frame's name and gives the mask's path; without it the answer has the mask.
+        wires: how many are looked for in a frame; None for none.
+        track: wires keep their numbers from frame to frame; see ``gwunet.localization.Tracker``.
 
     Raises:
         FrameError: the source broke off; the frames before are answered.
@@ -63,12 +69,13 @@ def live_answers(
                 yield {"frame": number, "error": str(problem)}
 
     try:
-        for streamed in predictor.stream(_whole_frames(source, damaged, whole), waiting=waiting):
+        frames = _whole_frames(source, damaged, whole)
+        for streamed in predictor.stream(frames, waiting=waiting, track=track, wires=wires):
             number = [whole.pop(index) for index in range(next_whole, streamed.number + 1)][-1]
             yield from without_answer(number)
             next_number, next_whole = number + 1, streamed.number + 1
             tally.answered += 1
-            yield _answer(number, streamed, keep)
+            yield _answer(number, streamed, keep, wires is not None)
     except FrameError:
         yield from without_answer(max(damaged, default=-1) + 1)
         raise
@@ -89,16 +96,19 @@ def _whole_frames(
             yield frame
 
 
-def _answer(number: int, streamed: Streamed, keep: Callable[[str, Streamed], str] | None) -> Answer:
+def _answer(number: int, streamed: Streamed, keep: Callable[[str, Streamed], str] | None, has_wires: bool) -> Answer:
     mask = streamed.prediction.mask
     latency_ms = 1000 * streamed.latency_s
     where = {"mask": keep(f"frame_{number:06d}", streamed)} if keep else {"run_lengths": run_lengths(mask)}
+    found = streamed.prediction.guidewires if has_wires else ()
+    wires = {"wires": [wire_values(wire, place) for place, wire in enumerate(found, 1)]} if has_wires else {}
     return {
         "frame": number,
         "latency_ms": round(latency_ms, 2),
         "wire_px": int(mask.sum(dtype=np.int64)),
         "box": _box(mask),
         "shape": list(mask.shape),
+        **wires,
         **where,
     }
 

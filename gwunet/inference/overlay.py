@@ -17,13 +17,16 @@ WINDOW_PERCENT = (0.5, 99.5)
 Mask = NDArray[np.uint8]
 
 
-def draw_overlay(frame: Frame, prediction: Mask, reference: Mask | None = None) -> NDArray[np.uint8]:
+def draw_overlay(
+    frame: Frame, prediction: Mask, reference: Mask | None = None, *, outline: float = STRONG
+) -> NDArray[np.uint8]:
     """Draw a mask on a frame.
 
     Args:
         frame: (H, W) uint8 or uint16.
         prediction: (H, W) in {0, 1}.
         reference: (H, W) with 1 for wire and 2 for left-out pixels; with it, errors are marked.
+        outline: share of the colour on the outline; less where something else is drawn upon the mask.
 
     Returns:
         (H, W, 3) uint8 RGB: predicted wire tinted and outlined in green, false pixels orange, missed ones blue.
@@ -34,7 +37,7 @@ def draw_overlay(frame: Frame, prediction: Mask, reference: Mask | None = None) 
     hit = predicted & wire
     picture = np.repeat(_windowed(frame)[..., None], 3, axis=2)
     _paint(picture, hit, HIT, FAINT)
-    _paint(picture, _dilated(hit) & ~(predicted | wire), HIT, STRONG)
+    _paint(picture, _dilated(hit) & ~(predicted | wire), HIT, outline)
     _paint(picture, predicted & background, FALSE, STRONG)
     _paint(picture, wire & ~predicted, MISSED, STRONG)
     return np.rint(picture).astype(np.uint8)

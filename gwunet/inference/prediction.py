@@ -1,12 +1,22 @@
 """What is found in one frame."""
 
 import dataclasses
+import functools
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gwunet.localization import Guidewire, locate_guidewires
+from gwunet.localization.locating import Wires
 
-@dataclasses.dataclass(frozen=True, slots=True)
+__all__ = ["Prediction", "Spacing", "Wires"]
+
+Spacing = tuple[float, float]
+"""Millimetres from a row to the next and from a column to the next."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Prediction:
     """What is found in one frame."""
 
@@ -14,3 +24,39 @@ class Prediction:
     """``(H, W)``: 0 or 1, in the frame's own size."""
     probability: NDArray[np.float32]
     """``(H, W)`` in [0, 1]; 0 outside the exposed field."""
+    field: NDArray[np.bool_] | None = None
+    """``(H, W)``: True where the frame was exposed; None where it was everywhere."""
+    threshold: float = 0.5
+    """Probability from which a pixel is wire."""
+
+    @functools.cached_property
+    def guidewires(self) -> list[Guidewire]:
+        """The wires; looked for when they are first asked for, so that masks alone cost nothing."""
+        return self.locate()
+
+    def locate(self, *, wires: Wires = "auto", spacing_mm: Spacing | None = None) -> list[Guidewire]:
+        """Look for the wires.
+
+        Args:
+            wires: how many; see ``gwunet.localization.locate_guidewires``.
+            spacing_mm: of the frame's pixels, for lengths in millimetres.
+        """
+        return locate_guidewires(
+            self._as_masked(), wires=wires, field=self.field, spacing_mm=spacing_mm, threshold=self.threshold
+        )
+
+    def _as_masked(self) -> NDArray[np.float32]:
+        """Probabilities that reach the threshold in the mask's pixels alone: postprocessing may have changed some."""
+        if np.array_equal(self.probability >= self.threshold, self.mask):
+            return self.probability
+        below = np.nextafter(np.float32(self.threshold), np.float32(0))
+        masked: NDArray[np.float32] = np.where(
+            self.mask == 1, np.maximum(self.probability, self.threshold), np.minimum(self.probability, below)
+        )
+        return masked
+
+    def with_guidewires(self, guidewires: Iterable[Guidewire]) -> "Prediction":
+        """The same with these wires, which were tracked, say."""
+        other = dataclasses.replace(self)
+        other.__dict__["guidewires"] = list(guidewires)
+        return other

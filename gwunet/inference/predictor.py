@@ -13,15 +13,18 @@ from torch import Tensor, nn
 
 from gwunet.checkpoint import BEST, FINAL, Checkpoint, load_checkpoint, load_weights
 from gwunet.device import computes_bf16, resolve_device
-from gwunet.errors import FrameError, ModelError, UsageError
+from gwunet.errors import FrameError, ModelError, SchemaError, UsageError
 from gwunet.exposed_field import Frame
 from gwunet.inference.ahead import ahead
-from gwunet.inference.prediction import Prediction
+from gwunet.inference.chosen_settings import chosen_settings
+from gwunet.inference.localizer import Localizer
+from gwunet.inference.prediction import Prediction, Spacing, Wires
 from gwunet.inference.sliding_window import predict_probability, views_of
 from gwunet.inference.streaming import Streamed, answer
 from gwunet.networks import build_network
 from gwunet.networks.folding import fold_batch_norms
 from gwunet.plans import Configuration, Inference, Preprocessing
+from gwunet.postprocessing import Postprocessing
 from gwunet.preprocessing import CroppedFrame, crop_frame, normalise, put_back
 from gwunet.workspace import Workspace
 
@@ -137,6 +140,15 @@ class Predictor:
         self.inference = inference
         self.batch_size = batch_size or configuration.batch_size
         self.networks = tuple(networks)
+        self.postprocessing = Postprocessing(threshold=inference.threshold)
+        self.is_postprocessed = False
+        """Whether masks are made with settings that were chosen by cross-validation."""
+
+    def use_postprocessing(self, settings: Postprocessing) -> None:
+        """Make masks with these settings; their threshold is used in place of the planned one."""
+        self.postprocessing = settings
+        self.is_postprocessed = True
+        self.inference = dataclasses.replace(self.inference, threshold=settings.threshold)
 
     @classmethod
     def from_results(
@@ -155,6 +167,7 @@ class Predictor:
         batch_size: int | None = None,
         precision: PrecisionName = "auto",
         compile: bool = False,
+        postprocess: bool = True,
     ) -> "Predictor":
         """Load trained folds from a workspace.
 
@@ -166,6 +179,8 @@ class Predictor:
             checkpoint: the last weights, or those best on the fold's validation frames.
             workspace: a workspace or its folder; None looks for it as ``Workspace.find``.
             device, mirror, step, threshold, batch_size, precision, compile: as in ``Predictor``.
+            postprocess: make masks with the settings that gw_find_best_configuration left beside the folds, where there
+                are any and ``threshold`` is None.
 
         Raises:
             ModelError: nothing was trained, or a wanted fold is missing.
@@ -174,7 +189,7 @@ class Predictor:
             workspace = Workspace.find(workspace)
         base = find_model(workspace, workspace.dataset_name(dataset), configuration, trainer)
         paths = fold_checkpoints(base, folds, checkpoint)
-        return cls(
+        predictor = cls(
             [load_checkpoint(path) for path in paths],
             device=device,
             mirror=mirror,
@@ -184,6 +199,10 @@ class Predictor:
             precision=precision,
             compile=compile,
         )
+        settings = chosen_settings(paths) if postprocess and threshold is None else None
+        if settings is not None:
+            predictor.use_postprocessing(settings)
+        return predictor
 
     def predict_frame(self, frame: Frame) -> Prediction:
         """Find the wires in one frame.
@@ -197,17 +216,40 @@ class Predictor:
         """
         return self._predict([self._cut(frame)])[0]
 
-    def predict_frames(self, frames: Iterable[Frame]) -> Iterator[Prediction]:
+    def exposed_field(self, frame: Frame) -> NDArray[np.bool_] | None:
+        """``(H, W)``: True where a frame was exposed; None where it was everywhere."""
+        return _whole_field(crop_frame(frame, self.preprocessing))
+
+    def predict_frames(
+        self,
+        frames: Iterable[Frame],
+        *,
+        track: bool = False,
+        wires: Wires | None = None,
+        spacing_mm: Spacing | None = None,
+    ) -> Iterator[Prediction]:
         """Predictions of frames, in their order; memory does not grow with their number.
 
         The iterable runs in a thread of its own, a few frames ahead. On a GPU neighbours of one size are predicted
         together as far as ``batch_size`` goes; on a CPU that gains nothing, so each is predicted by itself, and to the
         bit as by ``predict_frame``.
 
+        Args:
+            frames: each as for ``predict_frame``.
+            track: the frames are one sequence: wires keep their number from one to the next, and so on; see
+                ``gwunet.localization.Tracker``.
+            wires: how many are looked for in each frame. None leaves that to whoever asks for ``guidewires``; with
+                ``track`` it is "auto".
+            spacing_mm: of the frames' pixels.
+
         Raises:
             FrameError: as ``predict_frame``; in the place of the frame.
             Exception: whatever the iterable raises, in the place of its frame.
         """
+        predictions, localizer = self._predict_in_turn(frames), _localizer(track, wires, spacing_mm)
+        return predictions if localizer is None else map(localizer, predictions)
+
+    def _predict_in_turn(self, frames: Iterable[Frame]) -> Iterator[Prediction]:
         together: list[_Cut] = []
 
         def predict_them() -> list[Prediction]:
@@ -229,14 +271,26 @@ class Predictor:
         if together:
             yield from predict_them()
 
-    def stream(self, source: Iterable[Frame], *, waiting: int | None = 1) -> Iterator[Streamed]:
+    def stream(
+        self,
+        source: Iterable[Frame],
+        *,
+        waiting: int | None = 1,
+        track: bool = False,
+        wires: Wires | None = None,
+        spacing_mm: Spacing | None = None,
+    ) -> Iterator[Streamed]:
         """Predictions of frames as they come, with a bound on latency; see ``gwunet.inference.streaming.answer``.
 
         Args:
             source: gives frames ``(H, W)`` uint8 or uint16 as they come; read in a thread of its own.
             waiting: how many frames may wait; the oldest is dropped for the newest. None drops none.
+            track: wires keep their number from frame to frame; see ``gwunet.localization.Tracker``.
+            wires: how many are looked for in each frame before it counts as answered. None leaves that to whoever asks
+                for ``guidewires``; with ``track`` it is "auto".
+            spacing_mm: of the frames' pixels.
         """
-        return answer(source, self.predict_frame, waiting)
+        return answer(source, self.predict_frame, waiting, _localizer(track, wires, spacing_mm))
 
     def warm_up(self, frame_shape: tuple[int, int]) -> None:
         """Predict a made-up frame, so that the first real one of this shape does not wait for memory or compilers."""
@@ -296,7 +350,8 @@ class Predictor:
     def _finish(self, crop: CroppedFrame, probability: NDArray[np.float32]) -> Prediction:
         inside: NDArray[np.float32] = probability * crop.field
         whole = put_back(inside, crop.box, crop.frame_shape)
-        return Prediction((whole >= self.inference.threshold).astype(np.uint8), whole)
+        threshold = self.inference.threshold
+        return Prediction(self.postprocessing.mask(whole), whole, _whole_field(crop), threshold)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -308,10 +363,27 @@ class _Cut:
     """``(1, h, w)`` float32."""
 
 
+def _localizer(track: bool, wires: Wires | None, spacing_mm: Spacing | None) -> Localizer | None:
+    """None where wires are left to whoever asks for them."""
+    if wires is None and not track:
+        return None
+    return Localizer(wires="auto" if wires is None else wires, track=track, spacing_mm=spacing_mm)
+
+
+def _whole_field(crop: CroppedFrame) -> NDArray[np.bool_] | None:
+    """``(H, W)``: True where the frame was exposed; None where it was everywhere."""
+    if crop.pixels.shape == crop.frame_shape and crop.field.all():
+        return None
+    return put_back(crop.field, crop.box, crop.frame_shape)
+
+
 def _ready(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype | None, compiled: bool) -> Network:
     """The network of a checkpoint as it is called in prediction."""
-    network: nn.Module = build_network(checkpoint.configuration)
-    load_weights(network, checkpoint, Path(f"{checkpoint.dataset}/{checkpoint.configuration.name}"))
+    try:
+        network: nn.Module = build_network(checkpoint.configuration)
+    except SchemaError as problem:
+        raise ModelError(f"{checkpoint.where}: {problem}") from problem
+    load_weights(network, checkpoint, Path(checkpoint.where))
     network = fold_batch_norms(network).to(device)
     call: Network = network
     if compiled:

@@ -36,6 +36,7 @@ class Recorder:
             threshold=inference.threshold,
             overlay=writer.overlay,
             save_probabilities=writer.probabilities,
+            wires=job.wires.wires or "none",
         )
         self._different = self._compare() if job.skips_finished else ()
 

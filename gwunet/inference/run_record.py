@@ -48,6 +48,8 @@ class RunOptions:
     threshold: float
     overlay: bool
     save_probabilities: bool
+    wires: int | Literal["auto", "none"] = "none"
+    """How many were looked for in a frame; in files from before they could be, none."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

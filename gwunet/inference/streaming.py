@@ -26,7 +26,10 @@ class Streamed:
 
 
 def answer(
-    source: Iterable[Frame], predict: Callable[[Frame], Prediction], waiting: int | None = 1
+    source: Iterable[Frame],
+    predict: Callable[[Frame], Prediction],
+    waiting: int | None = 1,
+    finish: Callable[[Prediction, int], Prediction] | None = None,
 ) -> Iterator[Streamed]:
     """Predict the frames of a source that does not wait.
 
@@ -38,6 +41,7 @@ def answer(
         source: gives frames as they come, a camera say; blocks until there is one.
         predict: what answers.
         waiting: how many frames may wait; None drops none and lets the source wait instead.
+        finish: completes a prediction, given how many frames have passed since the one answered before.
 
     Raises:
         UsageError: ``waiting`` is below 1.
@@ -47,10 +51,14 @@ def answer(
         raise UsageError(f"waiting is {waiting}: at least 1 frame must be able to wait")
     line = _Line(waiting)
     threading.Thread(target=line.fill, args=(source,), name="stream", daemon=True).start()
+    answered = -1
     try:
         while (first := line.take()) is not None:
             number, frame, came = first
             prediction = predict(frame)
+            if finish is not None:
+                prediction = finish(prediction, number - answered)
+            answered = number
             yield Streamed(number, frame, prediction, time.perf_counter() - came, line.dropped)
     finally:
         line.close()

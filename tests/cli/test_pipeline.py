@@ -15,8 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
-from gwunet.checkpoint import load_checkpoint
+from gwunet.checkpoint import digest_of, load_checkpoint
+from gwunet.cli.find_best_configuration import main as find_best_configuration
 from gwunet.synthetic import synthesize_dataset
+from gwunet.validation import is_validated
 
 DATASET = "Dataset901_Small"
 QUICK = ["--epochs", "2", "--iterations", "2", "--batch_size", "2", "--device", "cpu"]
@@ -73,6 +75,8 @@ def test_training_leaves_what_the_design_names(workspace: Path, configuration: s
     summary = json.loads((fold / "validation" / "summary.json").read_text())
     validated = json.loads((workspace / "preprocessed" / DATASET / "splits.json").read_text())["folds"][0]["val"]
     assert sorted(frame["case"] for frame in summary["frames"]) == sorted(validated)
+    assert is_validated(fold, validated, digest_of(fold / "checkpoint_final.pt"))
+    assert not is_validated(fold, validated, "of other weights")
     assert {path.name for path in base.iterdir()} >= {"plans.json", "dataset.json", "fold_0"}
     assert not list(workspace.rglob(".partial-*"))
 
@@ -182,3 +186,24 @@ def test_a_plain_install_is_seen_from_elsewhere(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     assert {"FGANetPlanner", "LinkNetPlanner", "FGANetTrainer", "LinkNetTrainer"} <= set(done.stdout.split())
+
+
+def test_what_is_trained_is_compared(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On the probabilities that training kept, so without a network; one fold alone, as no other is trained."""
+    flags = ["901", "--folds", "0", "--workspace", str(workspace), "--device", "cpu", "-np", "1"]
+    kept = workspace / "results" / DATASET / "fganet__FGANetTrainer" / "fold_0" / "validation" / "made_by.json"
+    before = kept.stat().st_mtime_ns
+    assert find_best_configuration(flags) == 0
+    assert kept.stat().st_mtime_ns == before
+    found = json.loads((workspace / "results" / DATASET / "best_configuration.json").read_text())
+    singles = {"fganet__FGANetTrainer", "linknet__LinkNetTrainer"}
+    assert {candidate["name"] for candidate in found["candidates"]} == {*singles, "+".join(sorted(singles))}
+    assert found["recommended"] in singles
+    for candidate in found["candidates"]:
+        folder = workspace / "results" / DATASET / candidate["folder"]
+        validation = json.loads((folder / "cross_validation.json").read_text())
+        assert validation["as_planned"]["per_frame_mean"]["dice"] == candidate["as_planned"]["dice"]
+        if candidate["name"] in singles:  # what was scored as it was trained, from probabilities before rounding
+            summary = json.loads((folder / "fold_0" / "validation" / "summary.json").read_text())
+            assert validation["as_planned"]["pooled"]["dice"] == pytest.approx(summary["pooled"]["dice"], abs=0.01)
+    assert f"recommended: {found['recommended']}" in capsys.readouterr().out

@@ -196,7 +196,10 @@ def test_run_json_says_what_made_the_masks(tmp_path: Path, folder: Path, model: 
         (["-i", "FOLDER", "-o", "OUT", "--runtime", "onnx"], "need an exported model"),
         (["-i", "MISSING", "-o", "OUT"], "no such file or folder"),
         (["-i", "-", "--continue"], "--continue cannot be had"),
+        (["-i", "FOLDER", "-o", "OUT", "--track", "--wires", "none"], "--track: found --wires none"),
+        (["-i", "FOLDER", "-o", "OUT", "--track", "--overlay", "--num_parts", "2"], "one part has not all frames"),
         (["-i", "-", "--overlay"], "--overlay without -o"),
+        (["-i", "-", "--track", "--wires", "none"], "--track with --wires none"),
         (["-i", "-", "--frame_shape", "512"], "--frame_shape 512"),
     ],
 )
@@ -216,6 +219,14 @@ def test_a_model_is_named_once(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(SystemExit) as ended:
             main([*places, *wrong])
         assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("wires", ["0", "-1", "two", "1.5"])
+def test_so_many_wires_cannot_be(folder: Path, wires: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["-i", str(folder), "-o", "out", "-d", "1", f"--wires={wires}"])
+    assert ended.value.code == 2
+    assert "wanted auto, none, or a number from 1 on" in capsys.readouterr().err
 
 
 def test_flags_that_a_file_cannot_honour_are_refused(
@@ -381,4 +392,5 @@ def test_after_a_kill_the_masks_are_those_of_an_unbroken_run(tmp_path: Path, mod
     predictor = Predictor.from_results(1, workspace=made.workspace, device="cpu", threshold=made.threshold)
     for name, frame in many.items():
         np.testing.assert_array_equal(picture(out / f"{name}.png"), predictor.predict_frame(frame).mask * np.uint8(255))
+    assert json.loads((out / "centrelines.json").read_text())["cases"].keys() == many.keys()
     assert not list(out.rglob(".*"))

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import signal
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from torch import Tensor
 from gwunet.errors import InterruptionError, OutputError, UsageError
 from gwunet.exposed_field import Border
 from gwunet.inference import Predictor, predict_folder
-from gwunet.inference.folder_job import Part
+from gwunet.inference.part import Part
 from gwunet.plans import Configuration, Preprocessing
 
 RNG = np.random.default_rng(0)
@@ -206,9 +207,14 @@ def test_a_disk_that_fills_up_is_said_and_no_part_of_a_file_stands(
 ) -> None:
     Image.fromarray(RNG.integers(60, 200, (300, 300), dtype=np.uint8)).save(frames / "large.png")
     with contextlib.ExitStack() as stack:
+        calls: list[int] = []
 
         def filling(tiles: Tensor) -> Tensor:
-            if (out / "a" / "b" / "x.png").exists():
+            calls.append(len(tiles))
+            if sum(calls) > 8:  # the large frame's, after four mirrored tiles of each of the two before
+                deadline = time.monotonic() + 20
+                while not (out / "a" / "b" / "x.png").exists() and time.monotonic() < deadline:
+                    time.sleep(0.005)
                 stack.enter_context(full_disk())
             return dark(tiles)
 

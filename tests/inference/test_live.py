@@ -72,6 +72,20 @@ def test_run_lengths_are_the_mask(pixels: list[int]) -> None:
     assert drawn == pixels
 
 
+def test_answers_have_the_wires_when_they_are_wanted(make_predictor: Callable[..., Predictor]) -> None:
+    network, frames = make_predictor(far_below_the_mean), [BAR, BAR, EMPTY]
+    first, _, bridged = live_answers(network, frames, tally=LiveTally(), waiting=None, wires="auto", track=True)
+    (wire,) = first["wires"]
+    assert wire["wire"] == wire["identity"] == 1
+    assert sorted([wire["tip"][1], wire["base"][1]]) == pytest.approx([20, 44], abs=1)
+    assert wire["length_px"] == pytest.approx(24, abs=1.5)
+    assert wire["centreline"][-1] == wire["tip"]
+    assert bridged["wires"][0]["flags"] == ["base_uncertain", "bridged_frame"]
+    assert bridged["wire_px"] == 0
+    plain = next(live_answers(network, [BAR], tally=LiveTally()))
+    assert "wires" not in plain
+
+
 def test_masks_that_are_kept_are_named(make_predictor: Callable[..., Predictor]) -> None:
     kept: dict[str, Any] = {}
 

@@ -150,3 +150,15 @@ def test_what_is_ahead_is_closed_when_it_is_left() -> None:
     next(taken)
     taken.close()
     assert closed.wait(2)
+
+
+def test_frames_that_passed_are_counted_for_whoever_completes_a_prediction() -> None:
+    passed = []
+
+    def finish(prediction: Prediction, count: int) -> Prediction:
+        passed.append(count)
+        return prediction
+
+    numbers = [each.number for each in answer(numbered(50), slowly, finish=finish)]
+    assert sum(passed) == numbers[-1] + 1 == 50
+    assert max(passed) > 1

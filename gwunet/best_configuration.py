@@ -1,0 +1,378 @@
+"""``gw_find_best_configuration``: what was trained, compared by cross-validation, and what to predict with."""
+
+import dataclasses
+import itertools
+import logging
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from gwunet.checkpoint import FINAL, Checkpoint, digest_of, load_checkpoint
+from gwunet.dataset import Dataset
+from gwunet.errors import ModelError, NotPreparedError, SplitError
+from gwunet.evaluation.choice import OutOfFoldFrame
+from gwunet.evaluation.cross_validation import FILE_NAME as CROSS_VALIDATION
+from gwunet.evaluation.cross_validation import CrossValidation, cross_validate, groups_of, judged_summary
+from gwunet.evaluation.paired import Difference, paired_difference
+from gwunet.evaluation.wire_sources import read_known_wires
+from gwunet.jsonio import replacing, write_json
+from gwunet.parallel import workers
+from gwunet.postprocessing import Postprocessing
+from gwunet.postprocessing.shipped import FILE_NAME as POSTPROCESSING
+from gwunet.postprocessing.shipped import ShippedPostprocessing, write_shipped
+from gwunet.progress import Progress, no_progress
+from gwunet.splits import Splits, load_splits
+from gwunet.validation import is_validated, validate_fold
+from gwunet.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+ENSEMBLES = "ensembles"
+ENSEMBLE_THRESHOLD = 0.5
+SUMMARY, COMMANDS = "best_configuration.json", "how_to_predict.txt"
+METRIC: Literal["dice"] = "dice"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A configuration, or an ensemble of two, with its scores: means over the frames."""
+
+    name: str
+    """``<configuration>__<Trainer>``, of an ensemble both with + between."""
+    models: tuple[str, ...]
+    folder: str
+    """Below the dataset's results: where its cross_validation.json and postprocessing.json are."""
+    as_planned: Mapping[str, float | None]
+    postprocessed: Mapping[str, float | None]
+    """By settings chosen on the other folds."""
+    ships: Literal["as planned", "postprocessed"]
+    """Which of them is used for comparison, and by gw_predict."""
+    interval: tuple[float, float] | None
+    """Of the Dice of masks as they ship; null below six groups."""
+    shipped: Postprocessing
+    """The settings masks are made with."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class BestConfiguration:
+    """What ``best_configuration.json`` holds."""
+
+    schema_version: Literal[1]
+    dataset: str
+    metric: str
+    """What candidates are ranked by: the mean over frames, of masks as they ship."""
+    folds: tuple[int, ...]
+    """Those judged on."""
+    grouping: str
+    """What no fold divides."""
+    n_frames: int
+    candidates: tuple[Candidate, ...]
+    """Best first."""
+    recommended: str
+    """The best one; but an ensemble, which takes twice the time, only where it is shown to be better than the best
+    single configuration."""
+    reason: str
+    """Why that one."""
+    differences: tuple[Difference, ...]
+    """Of the best one from every other."""
+    notes: tuple[str, ...]
+    """What a reader must know before trusting the figures."""
+
+
+def find_best_configuration(
+    dataset: str | int,
+    *,
+    configurations: Sequence[str] | None = None,
+    trainer: str | None = None,
+    folds: Sequence[int] | None = None,
+    ensembles: bool = True,
+    workspace: Workspace | str | Path | None = None,
+    device: str = "auto",
+    processes: int = 1,
+    allow_leaking_splits: bool = False,
+    progress: Progress = no_progress,
+) -> BestConfiguration:
+    """Cross-validate trained configurations and their pairs, compare them, and write what to predict with.
+
+    Frames whose out-of-fold probabilities are missing, or of weights that have been replaced, are predicted first.
+    Writes ``cross_validation.json`` and ``postprocessing.json`` beside the folds of each configuration (of a pair under
+    ``ensembles/``), and ``best_configuration.json`` and ``how_to_predict.txt`` beside the configurations.
+
+    Args:
+        dataset: id or folder name.
+        configurations: names; None takes all that have every fold trained.
+        trainer: of one trainer alone.
+        folds: None takes all of ``splits.json``, and refuses where one is not trained.
+        ensembles: pairs of configurations too.
+        workspace: a workspace or its folder; None looks for it as ``Workspace.find``.
+        device: where missing predictions are made.
+        processes: how many frames are scored at a time.
+        allow_leaking_splits: accept folds that divide a patient or sequence.
+        progress: see ``gwunet.progress.Progress``.
+
+    Raises:
+        ModelError: nothing is trained, or a wanted fold is not.
+        SplitError: a fold was trained on frames it is judged on.
+        UsageError: there is no such fold.
+    """
+    if not isinstance(workspace, Workspace):
+        workspace = Workspace.find(workspace)
+    name = workspace.dataset_name(dataset)
+    raw = Dataset.open(workspace.raw_dataset(name))
+    path = workspace.preprocessed_dataset(name) / "splits.json"
+    if not path.is_file():
+        raise NotPreparedError(f"{path}: no folds yet; run gw_plan_and_preprocess first")
+    splits = load_splits(path, raw.training, allow_leaking=allow_leaking_splits)
+    wanted = _wanted_folds(splits, folds)
+    results = workspace.results_dataset(name)
+    models = {
+        base.name: _Model(base, raw, splits, wanted, device)
+        for base in _trained(results, name, configurations, trainer, wanted)
+    }
+    pairs = itertools.combinations(models, 2) if ensembles else ()
+    found: dict[str, CrossValidation] = {}
+    for names in (*((each,) for each in models), *pairs):
+        members = [models[each] for each in names]
+        with workers(processes, len(raw.training), str(results)) as run:
+            validation = cross_validate(
+                raw,
+                _pooled(raw, splits, wanted, members),
+                models=names,
+                grouping=splits.grouping,
+                planned=members[0].threshold if len(members) == 1 else ENSEMBLE_THRESHOLD,
+                run=run,
+                progress=progress,
+                notes=_notes(splits, wanted, members),
+            )
+        folder = results / _folder(names)
+        write_json(folder / CROSS_VALIDATION, validation)
+        write_shipped(folder / POSTPROCESSING, _shipped(name, validation, members))
+        found["+".join(names)] = validation
+    best = _compare(name, found)
+    write_json(results / SUMMARY, best)
+    with replacing(results / COMMANDS) as partial:
+        partial.write_text("\n".join(commands(best, workspace)) + "\n", encoding="utf-8")
+    return best
+
+
+def _wanted_folds(splits: Splits, folds: Sequence[int] | None) -> tuple[int, ...]:
+    wanted = tuple(range(len(splits.folds))) if folds is None else tuple(sorted(set(folds)))
+    for fold in wanted:
+        splits.fold(fold)
+    return wanted
+
+
+def _trained(
+    results: Path, dataset: str, configurations: Sequence[str] | None, trainer: str | None, folds: Sequence[int]
+) -> list[Path]:
+    """The folders of the models to compare, by name; incomplete ones are refused only if they were asked for."""
+    bases = sorted(path for path in results.glob("*__*") if path.is_dir()) if results.is_dir() else []
+    bases = [base for base in bases if trainer is None or base.name.split("__")[1] == trainer]
+    for wanted in configurations or ():
+        if all(base.name.split("__")[0] != wanted for base in bases):
+            raise ModelError(
+                f"{results}: found no trained configuration {wanted!r}"
+                + (f" of trainer {trainer}" if trainer else "")
+                + f"; trained are {', '.join(base.name for base in bases) or 'none'}: run gw_train {dataset} "
+                f"{' '.join(map(str, folds))} -c {wanted}"
+            )
+    if configurations is not None:
+        bases = [base for base in bases if base.name.split("__")[0] in configurations]
+    missing = {base: [fold for fold in folds if not (base / f"fold_{fold}" / FINAL).is_file()] for base in bases}
+    complete = [base for base in bases if not missing[base]]
+    messages = [_incomplete(base, dataset, gone, folds) for base, gone in missing.items() if gone]
+    if messages and (configurations is not None or not complete):
+        raise ModelError("; ".join(messages))
+    for message in messages:
+        logger.warning("left out: %s", message)
+    if not complete:
+        raise ModelError(f"{results}: found nothing trained; run gw_train {dataset} {' '.join(map(str, folds))}")
+    return complete
+
+
+def _incomplete(base: Path, dataset: str, missing: Sequence[int], folds: Sequence[int]) -> str:
+    configuration, trainer = base.name.split("__")
+    numbers, there = " ".join(map(str, missing)), [str(fold) for fold in folds if fold not in missing]
+    instead = f", or judge those that are with --folds {' '.join(there)}" if there else ""
+    return (
+        f"{base}: fold{'s' if len(missing) > 1 else ''} {', '.join(map(str, missing))} not trained to the end; train "
+        f"with gw_train {dataset} {numbers} -c {configuration} -tr {trainer}{instead}"
+    )
+
+
+class _Model:
+    """A trained model whose folds are checked, and their out-of-fold probabilities there."""
+
+    def __init__(self, base: Path, raw: Dataset, splits: Splits, folds: Sequence[int], device: str) -> None:
+        self.name = base.name
+        self.digests: dict[str, str] = {}
+        self.thresholds: list[float] = []
+        self.unknown: list[int] = []
+        """Folds that do not say which frames they were trained on."""
+        self._base = base
+        for fold in folds:
+            folder, cases = base / f"fold_{fold}", splits.folds[fold].val
+            checkpoint = load_checkpoint(folder / FINAL)
+            self._check_unseen(folder, checkpoint, cases, fold)
+            self.thresholds.append(checkpoint.configuration.inference.threshold)
+            digest = digest_of(folder / FINAL)
+            self.digests[f"{base.name}/fold_{fold}"] = digest
+            if not is_validated(folder, cases, digest):
+                logger.info("%s: predicting its %d validation frames for their probabilities", folder, len(cases))
+                validate_fold(folder, raw, cases, device=device)
+
+    @property
+    def threshold(self) -> float:
+        return self.thresholds[0]
+
+    def _check_unseen(self, folder: Path, checkpoint: Checkpoint, cases: Sequence[str], fold: int) -> None:
+        if checkpoint.cases is None:
+            self.unknown.append(fold)
+            return
+        seen = sorted(set(checkpoint.cases) & set(cases))
+        if seen:
+            raise SplitError(
+                f"{folder / FINAL}: found that it was trained on {len(seen)} of the frames it would be judged on "
+                f"({', '.join(seen[:3])}{', ...' if len(seen) > 3 else ''}); wanted none: the folds were made anew "
+                "since, or it started from weights that knew them. Train the fold again, or bring its splits.json back"
+            )
+
+    def probability(self, fold: int, case: str) -> Path:
+        return self._base / f"fold_{fold}" / "validation" / f"{case}.npz"
+
+
+def _pooled(raw: Dataset, splits: Splits, folds: Sequence[int], members: Sequence[_Model]) -> list[OutOfFoldFrame]:
+    """Every validation frame once."""
+    known = read_known_wires(raw.folder / "labelsTr")
+    frames = []
+    seen: dict[str, int] = {}
+    for fold in folds:
+        for name in splits.folds[fold].val:
+            if name in seen:
+                raise SplitError(
+                    f"splits.json: found {name} in the validation halves of folds {seen[name]} and {fold}; wanted "
+                    "it in one, so that each frame counts once: choose folds that share none with --folds"
+                )
+            seen[name] = fold
+            case = raw.case(name)
+            group = {
+                "patient": f"patient {case.patient}",
+                "sequence": f"sequence {case.sequence} of patient {case.patient}",
+                "site": f"site {case.site}",
+            }.get(splits.grouping, f"frame {name}")
+            paths = tuple(member.probability(fold, name) for member in members)
+            tips = known[name].tips if name in known else ()
+            frames.append(OutOfFoldFrame(case=case, fold=fold, group=group, probabilities=paths, tips=tips))
+    return frames
+
+
+def _notes(splits: Splits, folds: Sequence[int], members: Sequence[_Model]) -> list[str]:
+    notes = list(splits.warnings)
+    left_out = sorted(set(range(len(splits.folds))) - set(folds))
+    if left_out:
+        notes.append(f"folds {', '.join(map(str, left_out))} are left out (--folds)")
+    for member in members:
+        if member.unknown:
+            notes.append(
+                f"{member.name}: folds {', '.join(map(str, member.unknown))} do not say which frames they were trained "
+                "on, so it was not checked that they are judged on others"
+            )
+    return notes
+
+
+def _folder(names: Sequence[str]) -> Path:
+    return Path(names[0]) if len(names) == 1 else Path(ENSEMBLES) / "+".join(names)
+
+
+def _shipped(dataset: str, validation: CrossValidation, members: Sequence[_Model]) -> ShippedPostprocessing:
+    return ShippedPostprocessing(
+        schema_version=1,
+        settings=validation.shipped,
+        dataset=dataset,
+        models=validation.models,
+        n_frames=validation.as_planned.n_frames,
+        checkpoints={name: digest for member in members for name, digest in member.digests.items()},
+    )
+
+
+def _compare(dataset: str, found: Mapping[str, CrossValidation]) -> BestConfiguration:
+    ranked = sorted(found, key=lambda name: (-_dice(found[name]), len(found[name].models), name))
+    best = ranked[0]
+    single = next(name for name in ranked if len(found[name].models) == 1)
+    differences = {other: _difference(found, best, other) for other in ranked[1:]}
+    recommended, reason = best, "the highest mean Dice of the cross-validation"
+    if single != best and differences[single].verdict != "a difference is shown":
+        recommended = single
+        reason = f"{best} is not shown to be better ({differences[single].verdict}), and takes twice the time"
+    elif len(ranked) == 1:
+        reason = "the only one"
+    return BestConfiguration(
+        schema_version=1,
+        dataset=dataset,
+        metric=METRIC,
+        folds=found[best].folds,
+        grouping=found[best].grouping,
+        n_frames=found[best].as_planned.n_frames,
+        candidates=tuple(_candidate(name, found[name]) for name in ranked),
+        recommended=recommended,
+        reason=reason,
+        differences=tuple(differences.values()),
+        notes=tuple(dict.fromkeys(note for each in found.values() for note in each.notes)),
+    )
+
+
+def _dice(validation: CrossValidation) -> float:
+    dice = judged_summary(validation).per_frame_mean.dice
+    assert dice is not None  # defined in every frame
+    return dice
+
+
+def _difference(found: Mapping[str, CrossValidation], one: str, other: str) -> Difference:
+    unit, group_of = groups_of(found[one].as_planned)
+    judged = [judged_summary(found[name]) for name in (one, other)]
+    values = [{frame["case"]: frame[METRIC] for frame in summary.frames} for summary in judged]
+    return paired_difference((one, values[0]), (other, values[1]), METRIC, group_of, unit)
+
+
+def _candidate(name: str, validation: CrossValidation) -> Candidate:
+    shown = ("dice", "iou", "precision", "recall", "cldice", "hd95_px", "breaks", "false_pieces", "wire_found")
+    means, tuned = validation.as_planned.per_frame_mean, validation.postprocessed.per_frame_mean
+    return Candidate(
+        name=name,
+        models=validation.models,
+        folder=_folder(validation.models).as_posix(),
+        as_planned={metric: means.value(metric) for metric in shown},
+        postprocessed={metric: tuned.value(metric) for metric in shown},
+        ships="as planned" if validation.shipped == validation.planned else "postprocessed",
+        interval=judged_summary(validation).confidence_intervals.per_frame_mean.get(METRIC),
+        shipped=validation.shipped,
+    )
+
+
+def commands(best: BestConfiguration, workspace: Workspace) -> list[str]:
+    """The lines of ``how_to_predict.txt``: the recommended model first, then the best one where it is another."""
+    by_name = {candidate.name: candidate for candidate in best.candidates}
+    lines = [
+        f"# {best.dataset}: {best.recommended} ({best.reason})",
+        *_lines(best, by_name[best.recommended], workspace),
+    ]
+    first = best.candidates[0]
+    if first.name != best.recommended:
+        lines += ["", f"# the highest mean Dice: {first.name}", *_lines(best, first, workspace)]
+    return lines
+
+
+def _lines(best: BestConfiguration, candidate: Candidate, workspace: Workspace) -> Iterator[str]:
+    yield f"# {candidate.shipped.in_words()}"
+    folds = " ".join(map(str, best.folds))
+    ensemble = len(candidate.models) > 1
+    outputs = [shlex.quote(f"OUT/{model}") if ensemble else "OUT" for model in candidate.models]
+    for model, output in zip(candidate.models, outputs, strict=True):
+        configuration, trainer = model.split("__")
+        probabilities = " --save_probabilities" if ensemble else ""
+        model_flags = f"-d {best.dataset} -c {configuration} -tr {trainer} -f {folds}"
+        yield f"gw_predict -i FRAMES -o {output} {model_flags}{probabilities}"
+    if ensemble:
+        settings = workspace.results_dataset(best.dataset) / candidate.folder / POSTPROCESSING
+        yield f"gw_ensemble -i {' '.join(outputs)} -o OUT/ensemble --postprocessing {shlex.quote(str(settings))}"

@@ -1,0 +1,186 @@
+"""What was trained, compared on the frames that each fold did not see."""
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gwunet import best_configuration
+from gwunet.best_configuration import find_best_configuration
+from gwunet.checkpoint import Checkpoint, digest_of, save_checkpoint
+from gwunet.cli import ensemble, predict
+from gwunet.cli import find_best_configuration as command
+from gwunet.dataset import Dataset
+from gwunet.errors import ModelError, SplitError, UsageError
+from gwunet.io.probability import write_probability
+from gwunet.jsonio import write_json
+from gwunet.plans import Configuration, Preprocessing
+from gwunet.postprocessing.shipped import read_shipped, stale_checkpoints
+from gwunet.splits import make_splits
+from gwunet.validation import MadeBy
+from gwunet.workspace import Workspace
+
+LEFT, RIGHT, FAINT = "fganet__LeftTrainer", "linknet__RightTrainer", "unet__FaintTrainer"
+SIDES = {LEFT: slice(4, 20), RIGHT: slice(20, 36), FAINT: slice(4, 36)}
+
+
+@pytest.fixture
+def workspace(
+    make_raw_dataset: Callable[..., Dataset], make_configuration: Callable[..., Configuration], tmp_path: Path
+) -> Workspace:
+    """Ten patients in five folds; LEFT is sure of one half of each wire and unsure of the other, RIGHT the other way."""
+    rng = np.random.default_rng(0)
+    pairs = {}
+    for number in range(10):
+        mask = np.zeros((40, 40), np.uint8)
+        mask[8 + number : 11 + number, 4:36] = 255
+        pairs[f"p{number}_f0"] = (rng.integers(60, 200, mask.shape).astype(np.uint8), mask)
+    raw = make_raw_dataset(pairs, cases={name: {"patient": name[:2]} for name in pairs})
+    workspace = Workspace.find(tmp_path)
+    splits = make_splits(raw.training, dict.fromkeys(pairs, 96))
+    write_json(workspace.preprocessed / raw.name / "splits.json", splits)
+    for model, side in SIDES.items():
+        for number, fold in enumerate(splits.folds):
+            folder = workspace.results / raw.name / model / f"fold_{number}"
+            save_checkpoint(
+                folder / "checkpoint_final.pt",
+                Checkpoint(
+                    dataset=raw.name,
+                    trainer=model.split("__")[1],
+                    configuration=make_configuration(name=model.split("__")[0]),
+                    preprocessing=Preprocessing(borders={}),
+                    weights={},
+                    epoch=number + 1,
+                    cases=fold.train,
+                ),
+            )
+            for name in fold.val:
+                mask = raw.read_mask(raw.case(name))
+                probability = np.where(mask == 1, 0.3 if model == FAINT else 0.45, 0.02)
+                if model == FAINT:
+                    probability[:3] = 0.4  # false alarms in every frame
+                else:
+                    probability[:, side][mask[:, side] == 1] = 0.9
+                    guess = rng.uniform(0, 1, mask.shape) < 0.25
+                    probability[guess & (mask == 0)] = 0.48
+                write_probability(folder / "validation" / f"{name}.npz", probability)
+            seal(folder)
+    return workspace
+
+
+def seal(folder: Path) -> None:
+    made_by = MadeBy(schema_version=1, checkpoint_sha256=digest_of(folder / "checkpoint_final.pt"))
+    write_json(folder / "validation" / "made_by.json", made_by)
+
+
+def fold_of(workspace: Workspace, model: str, fold: int) -> Path:
+    return workspace.results / "Dataset001_Made" / model / f"fold_{fold}"
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    from gwunet.checkpoint import load_checkpoint
+
+    path = folder / "checkpoint_final.pt"
+    save_checkpoint(path, dataclasses.replace(load_checkpoint(path), **changes))
+
+
+def test_the_pair_that_completes_each_other_is_found(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert command.main(["1", "--workspace", str(workspace.results.parent), "-np", "1", "--device", "cpu"]) == 0
+    results = workspace.results / "Dataset001_Made"
+    best = json.loads((results / "best_configuration.json").read_text())
+    pair = f"{LEFT}+{RIGHT}"
+    assert best["recommended"] == best["candidates"][0]["name"] == pair
+    assert best["candidates"][0]["postprocessed"]["dice"] == 1
+    assert {candidate["name"] for candidate in best["candidates"]} == {
+        LEFT,
+        RIGHT,
+        FAINT,
+        pair,
+        f"{LEFT}+{FAINT}",
+        f"{RIGHT}+{FAINT}",
+    }
+    shown = {each["other"]: each["verdict"] for each in best["differences"]}
+    assert shown[LEFT] == shown[RIGHT] == "a difference is shown"
+    assert [each["n_groups"] for each in best["differences"]] == [10] * 5
+    for name in (LEFT, f"ensembles/{pair}"):
+        validation = json.loads((results / name / "cross_validation.json").read_text())
+        assert validation["as_planned"]["n_frames"] == 10
+        assert sorted(validation["fold_of"].values()) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+        shipped = read_shipped(results / name / "postprocessing.json")
+        assert len(shipped.checkpoints) == 5 * len(shipped.models)
+        assert stale_checkpoints(shipped, shipped.checkpoints | {"fold_all": "other"}) == []
+        first = next(iter(shipped.checkpoints))
+        assert stale_checkpoints(shipped, {first: "other"}) == [first]
+    output = capsys.readouterr().out
+    assert "a difference is shown" in output
+    assert f"recommended: {pair}" in output
+    # Every command that is written is one that the commands accept.
+    lines = [line for line in (results / "how_to_predict.txt").read_text().splitlines() if line.startswith("gw_")]
+    assert [line.split()[0] for line in lines] == ["gw_predict", "gw_predict", "gw_ensemble"]
+    for module in (predict, ensemble):
+        monkeypatch.setattr(module, "run", lambda _, parser, argv: parser.parse_args(argv) and 0)
+    for line in lines:
+        module = {"gw_predict": predict, "gw_ensemble": ensemble}[line.split()[0]]
+        assert module.main(shlex.split(line)[1:]) == 0
+        assert line in output
+
+
+def test_a_pair_that_is_not_shown_to_be_better_is_not_recommended(workspace: Workspace) -> None:
+    """Of two folds there are four patients, too few for an interval."""
+    best = find_best_configuration(1, workspace=workspace, configurations=["fganet", "linknet"], folds=[1, 3])
+    assert best.candidates[0].name == f"{LEFT}+{RIGHT}"
+    assert best.recommended in (LEFT, RIGHT)
+    assert {each.verdict for each in best.differences} == {"too few groups to tell"}
+    assert all(each.interval is None for each in (*best.differences, *best.candidates))
+    assert any("folds 0, 2, 4 are left out" in note for note in best.notes)
+
+
+def test_a_missing_fold_is_refused_or_named(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    (fold_of(workspace, RIGHT, 2) / "checkpoint_final.pt").unlink()
+    with pytest.raises(ModelError, match=r"fold 2 not trained .* gw_train .* 2 -c linknet .* --folds 0 1 3 4"):
+        find_best_configuration(1, workspace=workspace, configurations=["linknet"])
+    best = find_best_configuration(1, workspace=workspace, ensembles=False)
+    assert {candidate.name for candidate in best.candidates} == {LEFT, FAINT}
+    assert "left out" in caplog.text
+    assert len(find_best_configuration(1, workspace=workspace, folds=[0], ensembles=False).candidates) == 3
+    with pytest.raises(UsageError, match="fold 5"):
+        find_best_configuration(1, workspace=workspace, folds=[5])
+    with pytest.raises(ModelError, match="no trained configuration 'cenet'"):
+        find_best_configuration(1, workspace=workspace, configurations=["cenet"])
+
+
+def test_a_fold_that_knows_its_frames_is_refused(workspace: Workspace) -> None:
+    folder = fold_of(workspace, LEFT, 1)
+    rewrite(folder, cases=("p0_f0", "p1_f0", "p2_f0", "p3_f0", "p4_f0", "p5_f0", "p6_f0", "p7_f0", "p8_f0", "p9_f0"))
+    seal(folder)
+    with pytest.raises(SplitError, match="trained on 2 of the frames it would be judged on"):
+        find_best_configuration(1, workspace=workspace, configurations=["fganet"])
+    rewrite(folder, cases=None)
+    seal(folder)
+    best = find_best_configuration(1, workspace=workspace, configurations=["fganet"])
+    assert any("do not say which frames" in note for note in best.notes)
+
+
+def test_what_is_missing_or_of_other_weights_is_predicted(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewrite(fold_of(workspace, LEFT, 1), epoch=99)  # trained anew since
+    next((fold_of(workspace, LEFT, 3) / "validation").glob("*.npz")).unlink()
+    (fold_of(workspace, LEFT, 4) / "validation" / "made_by.json").unlink()
+    predicted = []
+
+    def validate(folder: Path, raw: Dataset, cases: tuple[str, ...], device: str) -> None:
+        predicted.append((folder.name, device))
+        for case in cases:
+            write_probability(folder / "validation" / f"{case}.npz", raw.read_mask(raw.case(case)) * 0.9)
+
+    monkeypatch.setattr(best_configuration, "validate_fold", validate)
+    find_best_configuration(1, workspace=workspace, configurations=["fganet"], device="cpu")
+    assert predicted == [("fold_1", "cpu"), ("fold_3", "cpu"), ("fold_4", "cpu")]
