@@ -176,7 +176,7 @@ def rate_decision(
     return Decision(
         what="frame rate",
         value=f"{rate:g} frames per second of {frame_shape[0]} x {frame_shape[1]}: {measured[fast - 1]:.1f} ms a frame",
-        reason=f"measured here from frame to mask, of one fold with fresh weights; {PERIOD_SHARE * 1e3 / rate:.1f} ms "
+        reason=f"measured here from frame to wires, of one fold with fresh weights; {PERIOD_SHARE * 1e3 / rate:.1f} ms "
         f"are allowed, {PERIOD_SHARE:.0%} of the time between frames. ms of "
         + ("the candidates, the last too slow" if fast < len(measured) else "all candidates, none too slow")
         + f": {times}",

@@ -284,3 +284,12 @@ def test_a_plan_by_real_measurement(
     plan = FGANetRealtimePlanner().plan(make_fingerprint(), target)
     assert plan.network == CPU_CANDIDATES[0]
     assert next(each for each in plan.decisions if each.what == "frame rate").value.startswith("0.02 frames per second")
+
+
+def test_the_wires_that_are_timed_are_two_that_cross() -> None:
+    from gwunet.localization import locate_guidewires
+
+    for shape in ((512, 512), (300, 700)):
+        wires = locate_guidewires(latency.two_wires(shape))
+        assert len(wires) == 2
+        assert all("crosses_other" in wire.flags and wire.length_px > 0.8 * shape[1] for wire in wires)
