@@ -31,8 +31,9 @@ def milliseconds_per_frame(configuration: Configuration, preprocessing: Preproce
     """The median time from a frame to its wires, on the device the configuration is for.
 
     All of ``Predictor.predict_frame`` counts: the exposed field, the normalisation, the network with batch norms folded
-    and in the numbers that prediction computes in there, the mask; and locating and tracking two wires. Weights are fresh, since time does not depend on
-    them. The process is set to keep freed memory, as the commands that predict are.
+    and in the numbers that prediction computes in there, the mask; and locating and tracking two wires. Weights are
+    fresh, since time does not depend on them. The process is set to keep freed memory, as the commands that predict
+    are.
 
     Args:
         configuration: with the network and how it is to predict.
@@ -71,8 +72,9 @@ def two_wires(shape: tuple[int, ...]) -> NDArray[np.bool_]:
     mask = np.zeros(shape, np.bool_)
     for start, stop, bend in ((0.2, 0.8, 0.08), (0.7, 0.3, -0.05)):
         across = start + (stop - start) * along + bend * np.sin(7 * along)
+        rows, columns = np.rint(across * height).astype(int), (along * width).astype(int)
         for beside in (-1, 0, 1):
-            mask[np.clip(np.rint(across * height).astype(int) + beside, 0, height - 1), (along * width).astype(int)] = True
+            mask[np.clip(rows + beside, 0, height - 1), columns] = True
     return mask
 
 
