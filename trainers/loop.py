@@ -44,6 +44,8 @@ PICTURES = 10
 EMA_DECAY = 0.8
 CUDA_WORKERS = 12
 """Processes that make batches for a GPU, at most."""
+FEWEST_ITERATIONS = 100
+"""In a given time; a run of less is warned of."""
 
 
 class Run:
@@ -246,9 +248,16 @@ class Run:
         duration = fit_to_time(minutes, step, close_epoch, self.world)
         trainer.network.load_state_dict(state)
         trainer.configuration = dataclasses.replace(trainer.configuration, duration=duration)
+        epochs, iterations = duration.epochs, duration.iterations_per_epoch
         logger.info(
-            "%g minutes are %d epochs of %d iterations here", minutes, duration.epochs, duration.iterations_per_epoch
+            "%g minutes are %d epoch%s of %d iterations here", minutes, epochs, "s" if epochs > 1 else "", iterations
         )
+        if epochs * iterations < FEWEST_ITERATIONS:
+            logger.warning(
+                "%d iterations are too few to find a wire: train for longer with --minutes, on an idle machine (programs "
+                "beside it can make a step many times as long), or for a fixed number with --epochs and --iterations",
+                epochs * iterations,
+            )
 
     def _workers(self) -> int:
         """On a CPU none: batches would only compete with the network for its cores."""

@@ -2,9 +2,11 @@
 
 import argparse
 import contextlib
+import difflib
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from gwunet.errors import GwunetError, InterruptionError, UsageError
 
@@ -20,9 +22,33 @@ class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default is None or action.required else super()._get_help_string(action)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Names the flag that was probably meant."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        arguments, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"found no such flag or argument: {' '.join(unknown)}{self._meant(unknown)}; see --help")
+        return arguments
+
+    def _meant(self, unknown: Sequence[str]) -> str:
+        known = [flag for parser in (self, *self._commands()) for flag in parser._option_string_actions]
+        flags = [flag.partition("=")[0] for flag in unknown if flag.startswith("-")]
+        close = [meant for flag in flags for meant in difflib.get_close_matches(flag, known, n=1)]
+        return f"; did you mean {' and '.join(dict.fromkeys(close))}?" if close else ""
+
+    def _commands(self) -> list[argparse.ArgumentParser]:
+        return [
+            parser
+            for action in self._actions
+            if isinstance(action, argparse._SubParsersAction)
+            for parser in action.choices.values()
+        ]
+
+
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """A parser whose ``--help`` shows every default."""
-    return argparse.ArgumentParser(description=description, formatter_class=_DefaultsFormatter, allow_abbrev=False)
+    """A parser whose ``--help`` shows every default, and which knows what a misspelt flag was meant to be."""
+    return _Parser(description=description, formatter_class=_DefaultsFormatter, allow_abbrev=False)
 
 
 def add_workspace_flag(parser: argparse.ArgumentParser) -> None:
@@ -81,10 +107,21 @@ class _OnceFilter(logging.Filter):
         return new
 
 
+class _BesideBars(logging.StreamHandler[Any]):
+    """Writes lines above a progress bar, not into it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm = sys.modules.get("tqdm")  # no bar without it
+        if tqdm is None:
+            super().emit(record)
+        else:
+            tqdm.tqdm.write(self.format(record), file=self.stream)
+
+
 @contextlib.contextmanager
 def _logging_to_stderr() -> Iterator[None]:
     logger = logging.getLogger("gwunet")
-    handler = logging.StreamHandler()
+    handler = _BesideBars()
     handler.addFilter(_OnceFilter())
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     level = logger.level

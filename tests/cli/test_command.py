@@ -1,0 +1,43 @@
+"""What all commands share, as a person at a terminal meets it."""
+
+import logging
+import sys
+
+import pytest
+from tqdm import tqdm
+
+from gwunet.cli import convert, predict, train
+from gwunet.cli.command import make_parser, run
+
+
+@pytest.mark.parametrize(
+    ("command", "typed", "said"),
+    [
+        (train, ["901", "0", "--epcohs", "3"], "found no such flag or argument: --epcohs 3; did you mean --epochs?"),
+        (predict, ["-i", "x", "-o", "y", "-d", "1", "--overlays=1"], "--overlays=1; did you mean --overlay?"),
+        (convert, ["dicom", "x", "501", "--rat", "3"], "--rat 3; did you mean --rate?"),
+        (train, ["901", "0", "--xyz"], "found no such flag or argument: --xyz; see --help"),
+    ],
+)
+def test_a_misspelt_flag_is_named_with_what_was_meant(
+    command: object, typed: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(typed)  # type: ignore[attr-defined]
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_warning_stands_above_the_progress_bar_and_comes_once(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("gwunet.test")
+
+    def command(_: object) -> None:
+        for _ in tqdm(range(2), desc="frames", file=sys.stderr, mininterval=0):
+            logger.warning("the disk is nearly full")
+
+    assert run(command, make_parser("A command."), []) == 0
+    shown = capsys.readouterr().err
+    assert shown.count("WARNING: the disk is nearly full\n") == 1
+    for line in shown.split("\n"):
+        last = line.split("\r")[-1]  # what stays on the terminal
+        assert not ("frames" in last and "WARNING" in last)
