@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from gwunet.checkpoint import BEST, FINAL, LATEST, load_checkpoint
 from gwunet.data.batches import Batch
 from gwunet.errors import InterruptionError, TrainingError, UsageError
-from gwunet.trainers import history, interruption
+from gwunet.plans import Duration
+from gwunet.trainers import history, interruption, loop
 from gwunet.trainers.base import Trainer
 from gwunet.trainers.loop import Run
 from gwunet.training import TrainingTask
@@ -331,3 +332,19 @@ def test_pictures_are_written_where_there_are_validation_frames(
     for name in ("validation.png", "progress.png"):
         with Image.open(task.folder / name) as picture:
             assert min(picture.size) >= 16
+
+
+@pytest.mark.parametrize(("count", "warned"), [(3, True), (60, False)])
+def test_a_time_that_holds_hardly_any_iterations_is_warned_of(
+    made_trainer: type[Trainer],
+    make_task: MakeTask,
+    count: int,
+    warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(loop, "fit_to_time", lambda *_: Duration(epochs=2, iterations_per_epoch=count, minutes=8.0))
+    with caplog.at_level("INFO"):
+        made_trainer(make_task(minutes=8.0)).fit()
+    assert f"8 minutes are 2 epochs of {count} iterations here" in caplog.text
+    assert (f"{2 * count} iterations are too few" in caplog.text) == warned
