@@ -345,6 +345,6 @@ def test_a_time_that_holds_hardly_any_iterations_is_warned_of(
 ) -> None:
     monkeypatch.setattr(loop, "fit_to_time", lambda *_: Duration(epochs=2, iterations_per_epoch=count, minutes=8.0))
     with caplog.at_level("INFO"):
-        made_trainer(make_task(minutes=8.0)).fit()
+        made_trainer(make_task(epochs=None, iterations=None, minutes=8.0)).fit()
     assert f"8 minutes are 2 epochs of {count} iterations here" in caplog.text
     assert (f"{2 * count} iterations are too few" in caplog.text) == warned
