@@ -294,6 +294,8 @@ def _predict_live(arguments: argparse.Namespace) -> int:
 
     shape = parse_shape(arguments.frame_shape) if arguments.frame_shape else None
     predictor, _ = _load(arguments, ALONE)
+    if shape is not None:  # of PNG frames it is known when the first one is there
+        predictor.warm_up(shape)
     stream = open_unbuffered(sys.stdin.fileno())
     tally = LiveTally()
     answers = live_answers(
