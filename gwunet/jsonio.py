@@ -129,12 +129,18 @@ def parse_json(path: Path) -> Any:
     """Parsed content of a JSON file.
 
     Raises:
-        SchemaError: the file is missing or not JSON.
+        SchemaError: the file is missing, cannot be read, or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except FileNotFoundError:
         raise SchemaError(f"{path}: no such file") from None
+    except OSError as problem:
+        raise SchemaError(
+            f"{path}: cannot be read ({problem.strerror}); check what it is, and its permissions"
+        ) from None
+    except RecursionError:
+        raise SchemaError(f"{path}: found brackets too deep in each other; wanted a file as gwunet writes it") from None
     except ValueError as problem:
         raise SchemaError(f"{path}: not valid JSON ({problem})") from problem
 

@@ -11,10 +11,19 @@ from typing import Any, Literal
 from gwunet.errors import UsageError
 from gwunet.exposed_field import Border
 
+MAX_EDGE_PX = 1 << 13
+"""Of patches and tiles: twice the largest detectors. A plan comes with a model, perhaps from a stranger, and room is
+made for what it asks for."""
+MAX_BATCH_SIZE = 1 << 12
+
 
 def _require(holds: bool, what: str, wanted: str) -> None:
     if not holds:
         raise ValueError(f"{what}, it must be {wanted}")
+
+
+def _is_size(edges: tuple[int, int]) -> bool:
+    return all(0 < edge <= MAX_EDGE_PX for edge in edges)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +164,7 @@ class Inference:
     """Probability from which a pixel is wire."""
 
     def __post_init__(self) -> None:
-        _require(min(self.tile_size) > 0, f"tile_size is {self.tile_size}", "at least 1")
+        _require(_is_size(self.tile_size), f"tile_size is {self.tile_size}", f"from 1 to {MAX_EDGE_PX}")
         _require(0 < self.step <= 1, f"step is {self.step}", "in (0, 1]")
         _require(0 < self.threshold < 1, f"threshold is {self.threshold}", "in (0, 1)")
 
@@ -196,8 +205,9 @@ class Configuration:
     decisions: tuple[Decision, ...]
 
     def __post_init__(self) -> None:
-        _require(min(self.patch_size) > 0, f"patch_size is {self.patch_size}", "at least 1")
+        _require(_is_size(self.patch_size), f"patch_size is {self.patch_size}", f"from 1 to {MAX_EDGE_PX}")
         _require(self.batch_size > 0, f"batch_size is {self.batch_size}", "at least 1")
+        _require(self.batch_size <= MAX_BATCH_SIZE, f"batch_size is {self.batch_size}", f"at most {MAX_BATCH_SIZE}")
         share = self.foreground_oversampling
         _require(0 <= share <= 1, f"foreground_oversampling is {share}", "in [0, 1]")
 

@@ -1,15 +1,17 @@
 """Training of one fold, from a planned dataset to validated weights (``gwunet.train``)."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from gwunet.checkpoint import BEST, FINAL, LATEST
+from gwunet.data.lock import locked
 from gwunet.data.store import PreprocessedStore
 from gwunet.dataset import Dataset
 from gwunet.device import resolve_device
-from gwunet.errors import NotPreparedError, UsageError
+from gwunet.errors import NotPreparedError, SchemaError, UsageError
 from gwunet.jsonio import write_json
 from gwunet.planning import read_plans
 from gwunet.plans import Configuration, Plans, Preprocessing
@@ -146,6 +148,7 @@ def train(
         UsageError: an unknown name, a fold out of range, or a trained fold in the way.
         TrainingError: the loss is no longer finite.
         InterruptionError: SIGTERM or SIGINT came; what was done is saved.
+        OutputError: another command is training the fold.
     """
     if not isinstance(workspace, Workspace):
         workspace = Workspace.find(workspace)
@@ -153,7 +156,7 @@ def train(
     plans = read_plans(workspace, name)
     planned = plans.configuration(configuration)
     # A name in plans.json leads to what is registered; module:Class counts where a person or program gives it.
-    trainer_class = TRAINERS.get(planned.trainer) if trainer is None else TRAINERS.find(trainer)
+    trainer_class = _planned_trainer(planned) if trainer is None else TRAINERS.find(trainer)
     trainer = class_name(trainer or planned.trainer)
     raw = Dataset.open(workspace.raw_dataset(name))
     prepared = workspace.preprocessed_dataset(name)
@@ -167,27 +170,41 @@ def train(
         if not validate_only:
             _check_start(folder, options, resume, overwrite)
             world.wait()  # until all have looked at what stands there
-            if world.is_writer:
-                write_json(base / "plans.json", plans)
-                write_json(base / "dataset.json", dict(raw.description))
-            task = TrainingTask(
-                dataset=name,
-                configuration=planned,
-                preprocessing=plans.preprocessing,
-                store=store,
-                fold=chosen,
-                folder=folder,
-                options=options,
-                show_progress=show_progress,
-                world=world,
-                groups=_groups(raw, chosen.train),
-            )
-            trainer_class(task).fit(resume=resume)
+            with _alone(folder, world):
+                if world.is_writer:
+                    _check_start(folder, options, resume, overwrite)  # again: another command may just have been done
+                    write_json(base / "plans.json", plans)
+                    write_json(base / "dataset.json", dict(raw.description))
+                task = TrainingTask(
+                    dataset=name,
+                    configuration=planned,
+                    preprocessing=plans.preprocessing,
+                    store=store,
+                    fold=chosen,
+                    folder=folder,
+                    options=options,
+                    show_progress=show_progress,
+                    world=world,
+                    groups=_groups(raw, chosen.train),
+                )
+                trainer_class(task).fit(resume=resume)
         if not chosen.val:
             return None
         from gwunet.validation import validate_fold
 
         return validate_fold(folder, raw, chosen.val, device=options.device, world=world, show_progress=show_progress)
+
+
+def _planned_trainer(planned: Configuration) -> TrainerClass:
+    try:
+        return TRAINERS.get(planned.trainer)
+    except UsageError as problem:
+        raise SchemaError(f"plans.json: configurations.{planned.name}.trainer: {problem}") from problem
+
+
+def _alone(folder: Path, world: World) -> contextlib.AbstractContextManager[None]:
+    """Two commands that train one fold would each overwrite what the other did."""
+    return locked(folder, "training") if world.is_writer else contextlib.nullcontext()
 
 
 def _open_store(prepared: Path, plans: Plans, fold: Fold) -> PreprocessedStore:

@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other commands out of ``folder``, which is made if it is not there.
+def locked(folder: Path, doing: str = "preparing") -> Iterator[None]:
+    """Keep other commands out of ``folder``, which is made if it is not there; ``doing`` says in messages what is done.
 
     What is locked is a file that is never removed: two commands that held different files of one name would both go
     on. The lock goes with the process, however that ends.
@@ -32,11 +32,11 @@ def locked(folder: Path) -> Iterator[None]:
             "change its permissions, or choose another --workspace"
         ) from problem
     with file:
-        _lock(file, folder)
+        _lock(file, folder, doing)
         yield
 
 
-def _lock(file: BinaryIO, folder: Path) -> None:
+def _lock(file: BinaryIO, folder: Path, doing: str) -> None:
     try:
         import fcntl
     except ImportError:  # not on Windows
@@ -45,7 +45,7 @@ def _lock(file: BinaryIO, folder: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as problem:
         raise OutputError(
-            f"{folder}: found another command preparing it; wanted one at a time: wait until it is done"
+            f"{folder}: found another command {doing} it; wanted one at a time: wait until it is done"
         ) from problem
     except OSError as problem:  # some network file systems cannot; nothing is lost but the warning above
         logger.info("%s: cannot be locked (%s)", folder, problem.strerror)

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import io
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +25,8 @@ from gwunet.jsonio import replacing
 FRAME_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp", ".npy")
 MIN_SIDE_PX = 8
 """A frame with a shorter side is a broken export; no network of the project could use it."""
+MAX_PIXELS = 1 << 26
+"""Of a frame: four times those of the largest detectors. A few bytes of a compressed file can hold any number."""
 BINARY_MASK: Mapping[int, int] = MappingProxyType({0: 0, 1: 1, 255: 1})
 """What the values of a plain mask file mean: 0 background, 1 wire."""
 
@@ -79,6 +82,7 @@ def decode_png(data: bytes, name: str) -> NDArray[Any]:
     """
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            _check_extent(image.size, name)
             deep_colour = image.mode.startswith("RGB") and _has_16_bit_channels(image)
             if image.mode not in _PICTURE_MODES or deep_colour:
                 raise FrameError(f"{name}: found a {image.mode} picture; wanted greyscale of 8 or 16 bits")
@@ -160,7 +164,9 @@ def _decode(path: Path, palette_indices: bool = False) -> NDArray[Any]:
     try:
         if path.suffix.lower() == ".npy":
             # Mapped first: a header that promises more than the file holds is refused before memory is taken.
-            pixels = np.array(np.lib.format.open_memmap(path, mode="r"))
+            mapped = np.lib.format.open_memmap(path, mode="r")
+            _check_extent(mapped.shape, str(path))
+            pixels = np.array(mapped)
         else:
             pixels = _decode_picture(path, palette_indices)
     except FrameError:
@@ -175,6 +181,7 @@ def _decode(path: Path, palette_indices: bool = False) -> NDArray[Any]:
 
 def _decode_picture(path: Path, palette_indices: bool) -> NDArray[Any]:
     with Image.open(path, formats=_PICTURE_FORMATS) as image:
+        _check_extent(image.size, str(path))
         pages = getattr(image, "n_frames", 1)
         if pages > 1:
             raise FrameError(
@@ -189,6 +196,15 @@ def _decode_picture(path: Path, palette_indices: bool) -> NDArray[Any]:
             # Label editors colour the palette and keep the label in the index.
             return np.array(image) if palette_indices and not _channels_agree(colours) else colours
         return np.array(image)
+
+
+def _check_extent(shape: tuple[int, ...], name: str) -> None:
+    """Refuse what would take gigabytes before it is decoded."""
+    if math.prod(shape) > MAX_PIXELS:
+        raise FrameError(
+            f"{name}: found {'x'.join(map(str, shape))} px; wanted at most {MAX_PIXELS / 1e6:.0f} million in all: "
+            "export the frame as it was taken"
+        )
 
 
 def _has_16_bit_channels(image: ImageFile.ImageFile) -> bool:

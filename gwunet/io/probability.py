@@ -1,5 +1,6 @@
 """Probabilities of a frame as a small file: ``probability`` in an ``.npz`` that ``np.load`` reads."""
 
+import math
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.errors import FrameError
+from gwunet.io.frames import MAX_PIXELS
 from gwunet.jsonio import replacing
 
 PROBABILITY_KEY = "probability"
@@ -40,6 +42,7 @@ def read_probability(path: Path) -> NDArray[np.floating[Any]]:
     Raises:
         FrameError: it is missing or damaged, or holds something else.
     """
+    read_shape(path)  # refuses those that would take gigabytes
     try:
         with np.load(path, allow_pickle=False) as arrays:
             probability: NDArray[np.floating[Any]] = arrays[PROBABILITY_KEY]
@@ -57,7 +60,7 @@ def read_shape(path: Path) -> tuple[int, ...]:
     """The shape of a file's probabilities, without reading them all.
 
     Raises:
-        FrameError: it is missing or damaged.
+        FrameError: it is missing or damaged, or larger than any frame.
     """
     try:
         with zipfile.ZipFile(path) as archive, archive.open(f"{PROBABILITY_KEY}.npy") as file:
@@ -69,6 +72,8 @@ def read_shape(path: Path) -> tuple[int, ...]:
             shape: tuple[int, ...] = read_header(file)[0]
     except Exception as problem:
         raise FrameError(f"{path}: cannot read {PROBABILITY_KEY!r} ({problem}); predict the frame again") from problem
+    if math.prod(shape) > MAX_PIXELS:
+        raise FrameError(f"{path}: found {shape} px; wanted at most {MAX_PIXELS} in all: predict the frame again")
     return shape
 
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gwunet.errors import SchemaError
+
 
 class DeepSupervision(nn.Module):
     """The weighted sum of a loss over a network's outputs, each upsampled to the target.
@@ -33,12 +35,15 @@ class DeepSupervision(nn.Module):
         """Logits (or a tuple of them) and the target ``(B, 1, H, W)`` to a scalar.
 
         Raises:
-            ValueError: the network gives another number of outputs than there are weights.
+            SchemaError: the network gives another number of outputs than there are weights.
         """
         if isinstance(outputs, Tensor):
             outputs = (outputs,)
         if len(outputs) != len(self.weights):
-            raise ValueError(f"the network gave {len(outputs)} outputs, there are {len(self.weights)} weights")
+            raise SchemaError(
+                f"plans.json: deep_supervision_weights: found {len(self.weights)}; wanted one for each of the "
+                f"network's {len(outputs)} outputs"
+            )
         counting = [
             (_upsample(logits, target), weight) for logits, weight in zip(outputs, self.weights, strict=True) if weight
         ]

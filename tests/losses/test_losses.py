@@ -451,5 +451,5 @@ def test_weights_that_are_all_zero_are_refused() -> None:
 
 def test_other_numbers_of_outputs_and_weights_are_refused() -> None:
     logits, target = make_case()
-    with pytest.raises(ValueError, match="the network gave 1 outputs, there are 2 weights"):
+    with pytest.raises(SchemaError, match="weights: found 2; wanted one for each of the network's 1 outputs"):
         DeepSupervision(SoftDiceLoss(), (0.5, 0.5))((logits,), target)
