@@ -15,12 +15,15 @@ PLAN = Preprocessing(borders={"uint8": Border(level=15.0, threshold=20.0, spread
 
 
 def bordered(shape: tuple[int, int], sides: tuple[int, int, int, int], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A frame of values 100 to 199 with borders of 15 of the given depths, and its field."""
+    """A frame of values 110 to 199 with borders of 15 of the given depths, and its field.
+
+    None is below 107, half-way from the border to the brightest: a pixel that is might rightly count as border.
+    """
     top, bottom, left, right = sides
     frame = np.full(shape, 15, np.uint8)
     field = np.zeros(shape, bool)
     field[top : shape[0] - bottom, left : shape[1] - right] = True
-    frame[field] = np.random.default_rng(seed).integers(100, 200, int(field.sum()))
+    frame[field] = np.random.default_rng(seed).integers(110, 200, int(field.sum()))
     return frame, field
 
 

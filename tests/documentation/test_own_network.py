@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[2] / "documentation" / "how-to" / "add_network_or_
 
 
 @pytest.fixture
-def my_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def my_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The page's code in a module; what it registers is forgotten afterwards."""
     for registry in (NETWORKS, LOSSES, PLANNERS, TRAINERS):
         registry.names()
@@ -28,7 +28,9 @@ def my_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my_module.py").write_text("\n".join(code), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", sys.path.copy())
-    monkeypatch.setattr(sys, "modules", sys.modules.copy())
+    sys.modules.pop("my_module", None)  # another page's
+    yield
+    sys.modules.pop("my_module", None)
 
 
 @pytest.mark.usefixtures("my_module")
