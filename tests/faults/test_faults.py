@@ -247,6 +247,7 @@ def test_kills_of_every_command(bench: ModuleType, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
 
 
+@pytest.mark.slow
 def test_one_kill(bench: ModuleType, whole: Path, tmp_path: Path) -> None:
     """Of the bench's; without forks, since a process of tests has threads."""
     here = bench.Bench(tmp_path, whole, forks=False)
