@@ -33,7 +33,7 @@ SIDES = {LEFT: slice(4, 20), RIGHT: slice(20, 36), FAINT: slice(4, 36)}
 def workspace(
     make_raw_dataset: Callable[..., Dataset], make_configuration: Callable[..., Configuration], tmp_path: Path
 ) -> Workspace:
-    """Ten patients in five folds; LEFT is sure of one half of each wire and unsure of the other, RIGHT the other way."""
+    """Ten patients in five folds; LEFT is sure of one half of each wire and unsure of the other, RIGHT conversely."""
     rng = np.random.default_rng(0)
     pairs = {}
     for number in range(10):

@@ -254,8 +254,9 @@ class Run:
         )
         if epochs * iterations < FEWEST_ITERATIONS:
             logger.warning(
-                "%d iterations are too few to find a wire: train for longer with --minutes, on an idle machine (programs "
-                "beside it can make a step many times as long), or for a fixed number with --epochs and --iterations",
+                "%d iterations are too few to find a wire: train for longer with --minutes, on an idle machine "
+                "(programs beside it can make a step many times as long), or for a fixed number with --epochs and "
+                "--iterations",
                 epochs * iterations,
             )
 

@@ -95,6 +95,7 @@ def line_through(points: Points, probability: Map, width_px: float) -> Line:
     if np.count_nonzero(alone) < 2:
         alone = trusted = np.ones(len(rough), np.bool_)
         shift = np.zeros(len(rough))
+        width = np.where(width > 0, width, typical)
     weights = np.where(alone, 1.0, np.where(seen & trusted, 0.02, UNMEASURED))
     smooth = smoothed(rough + np.where(alone, shift, 0)[:, None] * across, weights, STIFFNESS)
     along = arc_length(smooth)

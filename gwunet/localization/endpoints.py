@@ -17,6 +17,8 @@ DIRECTION_PX = 10.0
 """Length over which direction and curvature of an end are fitted."""
 SHARPEST_CURVATURE = 0.1
 """Radians per pixel by which a wire is followed beyond its skeleton."""
+STRAIGHT = 1e-6
+"""Radians per pixel below which an arc is computed as a straight line, which it is to far less than a pixel."""
 BORDER_PX = 2.0
 """A wire that comes so near to the end of the exposed field leaves it."""
 BEYOND_PX = 4.0
@@ -169,14 +171,17 @@ class _Course:
 
     def at(self, along: NDArray[np.float64]) -> tuple[Points, Points]:
         """(N, 2) places and unit normals at (N,) pixels from the start: on an arc."""
-        turned = self.curvature * along
-        # sin x / x and (1 - cos x) / x, which are 1 and 0 for a straight course
-        forward = along * np.sinc(turned / np.pi)
-        aside = along * np.sinc(turned / 2 / np.pi) * np.sin(turned / 2)
-        left = np.array([-self.direction[1], self.direction[0]])
-        tangent = np.cos(turned)[:, None] * self.direction + np.sin(turned)[:, None] * left
-        places = self.start + forward[:, None] * self.direction + aside[:, None] * left
-        return places, np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
+        # Rows are real and columns imaginary: then a factor turns, and i is a quarter of a turn.
+        direction = complex(*self.direction)
+        tangent = direction * np.exp(1j * self.curvature * along)
+        is_straight = abs(self.curvature) < STRAIGHT
+        way = direction * along if is_straight else (tangent - direction) / (1j * self.curvature)
+        return np.add(self.start, _as_points(way)), _as_points(1j * tangent)
+
+
+def _as_points(numbers: NDArray[np.complexfloating]) -> Points:
+    """(N, 2) real and imaginary parts."""
+    return np.stack([numbers.real, numbers.imag], axis=1, dtype=np.float64)
 
 
 def with_end(line: Line, end: End) -> Line:

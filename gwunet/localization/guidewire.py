@@ -80,4 +80,5 @@ class Guidewire:
 
 
 def _length(points: NDArray[np.float64]) -> float:
-    return float(np.hypot(*np.diff(points, axis=0).T).sum())
+    steps = points[1:] - points[:-1]
+    return float(np.hypot(steps[:, 0], steps[:, 1]).sum())

@@ -13,7 +13,7 @@ from gwunet.localization.assignment import partners, routes
 from gwunet.localization.branch_ends import Ends
 from gwunet.localization.sampling import Map
 from gwunet.localization.shared import Stretch, split_shared
-from gwunet.localization.skeleton import FREE, Branch, Points
+from gwunet.localization.skeleton import FREE, Branch, Points, length_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +30,7 @@ class Chain:
 
     @property
     def length(self) -> float:
-        return float(np.hypot(*np.diff(self.points, axis=0).T).sum())
+        return length_of(self.points)
 
 
 def chains_of(branches: list[Branch], width_px: float, probability: Map) -> list[Chain]:

@@ -52,21 +52,26 @@ class Map:
     def at(self, points: Points) -> NDArray[np.float64]:
         """(...) values at (..., 2) places, linear between pixel centres; beyond the cut-out as at its edge."""
         height, width = self.values.shape
-        row = np.clip(points[..., 0], 0, height - 1.001)
-        column = np.clip(points[..., 1], 0, width - 1.001)
+        # Not np.clip: for a few hundred places its overhead is a third of the time.
+        row = np.minimum(np.maximum(points[..., 0], 0), height - 1.001)
+        column = np.minimum(np.maximum(points[..., 1], 0), width - 1.001)
         top, left = row.astype(np.intp), column.astype(np.intp)
         down, right = row - top, column - left
         flat = self.values.ravel()
         corner = top * width + left
-        upper = flat[corner] * (1 - right) + flat[corner + 1] * right
-        lower = flat[corner + width] * (1 - right) + flat[corner + width + 1] * right
+        left_of = 1 - right
+        upper = flat.take(corner) * left_of + flat.take(corner + 1) * right
+        corner += width
+        lower = flat.take(corner) * left_of + flat.take(corner + 1) * right
         return np.asarray(upper * (1 - down) + lower * down)
 
     def is_inside(self, points: Points) -> Mask:
         """(...) whether (..., 2) places lie on pixels of the exposed field; beyond the cut-out as at its edge."""
         rows, columns = np.rint(points[..., 0]).astype(np.intp), np.rint(points[..., 1]).astype(np.intp)
         height, width = self.inside.shape
-        return np.asarray(self.inside[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)])
+        return np.asarray(
+            self.inside[np.minimum(np.maximum(rows, 0), height - 1), np.minimum(np.maximum(columns, 0), width - 1)]
+        )
 
     def cut_near(self, place: Points, radius_px: float) -> Points:
         """(K, 2) pixels of wires that touch the end of the exposed field within a radius of a place."""

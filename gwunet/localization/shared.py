@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.localization.branch_ends import Chosen, Course, Ends, angles, bends, rotated
-from gwunet.localization.skeleton import FREE, Branch, Points
+from gwunet.localization.skeleton import FREE, Branch, Points, length_of
 
 FORK_BEND = 2.5
 """Bend (squared radians) up to which a fork's prong goes on in its stem."""
@@ -42,7 +42,7 @@ class Stretch:
         """``after`` moved as if the stretch were straight, and both less the curvature that the stretch has itself."""
         entering, leaving = -self.start[1], self.stop[1]
         turn = float(angles(entering, leaving)[0])
-        length = float(np.hypot(*np.diff(self.points, axis=0).T).sum())
+        length = length_of(self.points)
         straight_end = self.points[0] + length * entering
         own = turn / max(length, 1.0)
         moved = straight_end + rotated(after[0] - self.points[-1], -turn), rotated(after[1], -turn), after[2] + own

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
@@ -37,7 +35,13 @@ class Branch:
 
     @property
     def length(self) -> float:
-        return float(np.hypot(*np.diff(self.points, axis=0).T).sum())
+        return length_of(self.points)
+
+
+def length_of(points: Points) -> float:
+    """Pixels along (N, 2) points."""
+    steps = points[1:] - points[:-1]
+    return float(np.hypot(steps[:, 0], steps[:, 1]).sum())
 
 
 def _deletable(second: bool) -> Mask:
@@ -154,15 +158,33 @@ def _nodes(plane: _Plane, pixels: Indices, number: Indices, is_node: Mask) -> tu
         return node_of, np.empty((0, 2))
     beside = number[pixels[of_nodes][:, None] + plane.steps[:4]]
     joined = (beside != FREE) & is_node[beside]
-    place = np.full(len(pixels), FREE)
-    place[of_nodes] = np.arange(len(of_nodes))
-    first = np.repeat(np.arange(len(of_nodes)), joined.sum(axis=1))
-    links = sparse.coo_array((np.ones(len(first)), (first, place[beside[joined]])), shape=(len(of_nodes),) * 2)
-    count, labels = connected_components(links, directed=False)
+    labels = _labelled(of_nodes.tolist(), np.repeat(of_nodes, joined.sum(axis=1)).tolist(), beside[joined].tolist())
+    count = int(labels.max()) + 1
     node_of[of_nodes] = labels
     sizes = np.bincount(labels, minlength=count)
     centres = [np.bincount(labels, part, minlength=count) / sizes for part in plane.coordinates(pixels[of_nodes]).T]
     return node_of, np.stack(centres, axis=1)
+
+
+def _labelled(pixels: list[int], one: list[int], other: list[int]) -> Indices:
+    """(N,) labels from 0 of what links join: for the few pixels of nodes faster than a sparse matrix is made."""
+    beside: dict[int, list[int]] = {pixel: [] for pixel in pixels}
+    for first, second in zip(one, other, strict=True):
+        beside[first].append(second)
+        beside[second].append(first)
+    label: dict[int, int] = {}
+    count = 0
+    for pixel in pixels:
+        if pixel in label:
+            continue
+        waiting = [pixel]
+        while waiting:
+            here = waiting.pop()
+            if here not in label:
+                label[here] = count
+                waiting += beside[here]
+        count += 1
+    return np.array([label[pixel] for pixel in pixels])
 
 
 def _chains(neighbours: Indices, is_node: Mask) -> list[list[int]]:
@@ -182,18 +204,15 @@ def _chains(neighbours: Indices, is_node: Mask) -> list[list[int]]:
 
 def _walk(start: int, links: list[list[int]], seen: list[bool]) -> list[int]:
     chain = [start]
-    seen[start] = True
-    here = start
+    before, here = FREE, start
     while True:
-        one, two = links[here]
-        if two != FREE and not seen[two]:
-            here = two
-        elif one != FREE and not seen[one]:
-            here = one
-        else:
-            return chain
         seen[here] = True
-        chain.append(here)
+        one, two = links[here]
+        following = one if two == before else two  # of none and one, the one is second
+        if following == FREE or seen[following]:
+            return chain
+        chain.append(following)
+        before, here = here, following
 
 
 def _branch(chain: list[int], points: Points, neighbours: Indices, node_of: Indices, centres: Points) -> Branch:

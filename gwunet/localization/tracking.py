@@ -1,12 +1,14 @@
 """``Tracker``: which wire is which from frame to frame, where its tip is, and what it does while it is not seen."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gwunet.localization.exchange import tails_exchanged
 from gwunet.localization.guidewire import Flag, Guidewire, Point
 from gwunet.localization.tip_filter import TipFilter
 
@@ -30,6 +32,12 @@ WIDEST_GATE = 2.0
 TIP_SHARE, MOST_TIP_PX = 0.25, 80.0
 """What the tips' distance adds to the curves', up to a limit: tips move further than wires."""
 COMPARED_POINTS = 32
+UNPAIRED_PX = 100.0
+"""Cost of a track without a wire, where two ways of putting wires together are compared."""
+EXCHANGE_MARGIN_PX = 1.0
+"""Wires that cross are put together in the other way if that fits the tracks by so much better."""
+MOST_EXCHANGES = 5
+"""Frames in succession after which the frames are right and the tracks were wrong."""
 
 DECIDED, CERTAIN, FIRM = 1.0, 1.0, 5.0
 MOTION_EVIDENCE = 0.25
@@ -56,6 +64,12 @@ class Tracker:
     from frame to frame, for at most 5 frames and half as many as it was found in before: what was found once, by
     mistake perhaps, is not.
 
+    Where wires cross, one frame alone may take the end of one for that of the other. If exchanging what lies behind
+    their meeting fits the frames before better, it is exchanged, for at most
+    5 frames in succession and a third of those they were seen in before.
+
+    A wire that has an end of another one, which is missing, is two wires taken for one: both are bridged.
+
     Where the border of the field does not say which end is the base, the end that moves less becomes it, and the flag
     ``base_uncertain`` goes.
     """
@@ -63,6 +77,8 @@ class Tracker:
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self._count = 0
+        self._exchanges = 0
+        """Frames in succession in which tails were exchanged."""
 
     def update(self, guidewires: Sequence[Guidewire], *, frames_passed: int = 1) -> list[Guidewire]:
         """The wires of the next frame, with their numbers.
@@ -76,14 +92,16 @@ class Tracker:
         """
         for track in self._tracks:
             track.advance(frames_passed)
-        pairs = _assigned(self._tracks, guidewires)
+        guidewires, pairs = self._untangled(guidewires)
+        taken = set(pairs.values())
+        for joined in _joined(self._tracks, guidewires, pairs):
+            del pairs[joined]
         reported = []
         for track in self._tracks:
             wire = None if id(track) not in pairs else track.found(guidewires[pairs[id(track)]])
             wire = track.missing() if wire is None else wire
             if wire is not None:
                 reported.append(wire)
-        taken = set(pairs.values())
         for index, wire in enumerate(guidewires):
             if index not in taken:
                 self._count += 1
@@ -91,6 +109,28 @@ class Tracker:
                 reported.append(self._tracks[-1].last)
         self._forget()
         return sorted(reported, key=lambda wire: wire.identity or 0)
+
+    def _untangled(self, wires: Sequence[Guidewire]) -> tuple[Sequence[Guidewire], dict[int, int]]:
+        """The wires, those that cross put together as the tracks say, and their assignment."""
+        costs = _costs(self._tracks, wires)
+        pairs = _assigned(self._tracks, costs)
+        known = [track for track in self._tracks if id(track) in pairs or track.missed <= LONGEST_BRIDGE]
+        most = min(MOST_EXCHANGES, min((track.seen for track in known), default=0) // 3)
+        if len(wires) < 2 or self._exchanges >= most or _is_steady(known, wires, pairs):
+            self._exchanges = 0
+            return wires, pairs
+        best = _unlikeliness(known, wires, pairs) - EXCHANGE_MARGIN_PX
+        found = None
+        for one, other in itertools.combinations(range(len(wires)), 2):
+            for exchanged in tails_exchanged(wires[one], wires[other]):
+                changed = list(wires)
+                changed[one], changed[other] = exchanged
+                changed_pairs = _assigned(self._tracks, _costs(self._tracks, changed))
+                cost = _unlikeliness(known, changed, changed_pairs)
+                if cost < best:
+                    best, found = cost, (changed, changed_pairs)
+        self._exchanges = self._exchanges + 1 if found else 0
+        return found or (wires, pairs)
 
     def _forget(self) -> None:
         lost = sorted((track for track in self._tracks if track.missed), key=lambda track: track.missed)
@@ -118,9 +158,14 @@ class _Track:
             self._filter.advance()
         self.missed += frames
 
+    @property
+    def is_expected(self) -> bool:
+        """Whether the wire, if it is missing, is reported nevertheless."""
+        return self.missed <= min(LONGEST_BRIDGE, self.seen // 2)
+
     def missing(self) -> Guidewire | None:
         """The wire in a frame in which it was not found; None where that is too long ago."""
-        if self.missed > min(LONGEST_BRIDGE, self.seen // 2):
+        if not self.is_expected:
             return None
         wire = self.last
         self.last = dataclasses.replace(
@@ -185,13 +230,17 @@ class _Track:
         self._evidence = min(FIRM, self._evidence + evidence)
 
 
-def _assigned(tracks: Sequence[_Track], wires: Sequence[Guidewire]) -> dict[int, int]:
+def _costs(tracks: Sequence[_Track], wires: Sequence[Guidewire]) -> NDArray[np.float64]:
+    """(T, W) how far each wire is from each track."""
+    return np.array([[_cost(track, wire) for wire in wires] for track in tracks]).reshape(len(tracks), len(wires))
+
+
+def _assigned(tracks: Sequence[_Track], costs: NDArray[np.float64]) -> dict[int, int]:
     """By the ``id`` of a track, the index of its wire."""
-    if not tracks or not wires:
+    if not costs.size:
         return {}
     from scipy.optimize import linear_sum_assignment
 
-    costs = np.array([[_cost(track, wire) for wire in wires] for track in tracks])
     # What no gate lets through must not decide which of two possible pairs is taken.
     rows, columns = linear_sum_assignment(np.where(np.isfinite(costs), costs, 1e6))
     return {
@@ -199,6 +248,36 @@ def _assigned(tracks: Sequence[_Track], wires: Sequence[Guidewire]) -> dict[int,
         for row, column in zip(rows, columns, strict=True)
         if np.isfinite(costs[row, column])
     }
+
+
+def _joined(tracks: Sequence[_Track], wires: Sequence[Guidewire], pairs: dict[int, int]) -> set[int]:
+    """The ``id`` of those tracks whose wire is theirs and a missing one's in one: it has an end of the missing one."""
+    missing = [track for track in tracks if id(track) not in pairs and track.is_expected]
+    return {
+        id(track)
+        for track in tracks
+        if id(track) in pairs
+        for other in missing
+        for end in (wires[pairs[id(track)]].base, wires[pairs[id(track)]].tip)
+        if _to_an_end(other.last, end) < min(LEAST_GATE_PX, _to_an_end(track.last, end))
+    }
+
+
+def _to_an_end(wire: Guidewire, place: Point) -> float:
+    """Pixels from a place to the nearer end."""
+    return min(math.dist(wire.base, place), math.dist(wire.tip, place))
+
+
+def _is_steady(tracks: Sequence[_Track], wires: Sequence[Guidewire], pairs: dict[int, int]) -> bool:
+    """Whether all tracks have wires whose ends are about where they were."""
+    return all(
+        id(track) in pairs and max(_moved_px(track.last, wires[pairs[id(track)]])) <= LEAST_JUMP_PX for track in tracks
+    )
+
+
+def _unlikeliness(tracks: Sequence[_Track], wires: Sequence[Guidewire], pairs: dict[int, int]) -> float:
+    """Sum of the tracks' distances from their wires, in pixels."""
+    return sum(_cost(track, wires[pairs[id(track)]]) if id(track) in pairs else UNPAIRED_PX for track in tracks)
 
 
 def _cost(track: _Track, wire: Guidewire) -> float:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -267,6 +267,7 @@ def check(wires: list[Guidewire], shape: tuple[int, int]) -> None:
 
 
 @settings(max_examples=40, deadline=None)
+@example((23, 23), 0.046875, 140764340, "auto")  # a wire all of whose pixels lie beside its line
 @given(
     st.tuples(st.integers(1, 40), st.integers(1, 40)),
     st.floats(0.02, 1),

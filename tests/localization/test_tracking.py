@@ -153,3 +153,66 @@ def test_what_comes_in_is_not_changed() -> None:
         for found, copy in zip(frame, copies, strict=True):
             np.testing.assert_array_equal(found.centreline, copy)
             assert found.identity is None
+
+
+CROSSING = (wire([(20, 20), (180, 180)], "crosses_other"), wire([(20, 260), (180, 100)], "crosses_other"))
+MISTAKEN = (
+    wire([(20, 20), (140, 140), (180, 100)], "crosses_other"),
+    wire([(20, 260), (140, 140), (180, 180)], "crosses_other"),
+)
+"""The same mask, and each wire goes on as the other behind the crossing."""
+
+
+def ends(reported: Sequence[Guidewire]) -> list[tuple[int | None, tuple[float, float], tuple[float, float]]]:
+    return [(found.identity, found.base, found.tip) for found in reported]
+
+
+def test_wires_put_together_in_the_wrong_way_behind_a_crossing_are_mended() -> None:
+    tracker = Tracker()
+    expected = ends(followed(tracker, [CROSSING] * 12)[-1])
+    assert expected == [(1, (20, 20), (180, 180)), (2, (20, 260), (180, 100))]
+    for given in (MISTAKEN, MISTAKEN[::-1]):
+        mended = tracker.update(given)
+        assert ends(mended) == expected
+        for found, true in zip(mended, CROSSING, strict=True):
+            assert found.flags == {"crosses_other"}
+            assert len(found.width_px) == len(found.centreline)
+            offsets = found.centreline[:, None] - true.centreline
+            assert np.hypot(offsets[..., 0], offsets[..., 1]).min(axis=1).max() < 3
+    assert ends(tracker.update(CROSSING)) == expected
+
+
+def test_a_first_frame_in_the_wrong_way_does_not_hold_the_others() -> None:
+    tracker = Tracker()
+    reported = followed(tracker, [MISTAKEN, *[CROSSING] * 20])
+    assert [[found.tip for found in frame] for frame in reported[1:]] == [[(180, 180), (180, 100)]] * 20
+
+
+def test_what_all_later_frames_say_is_believed_in_the_end() -> None:
+    tracker = Tracker()
+    followed(tracker, [CROSSING] * 60)
+    tips = [[found.tip for found in frame] for frame in followed(tracker, [MISTAKEN] * 12)]
+    assert tips == [[(180, 180), (180, 100)]] * 5 + [[(180, 100), (180, 180)]] * 7
+
+
+def test_flags_of_ends_go_with_the_ends_that_are_exchanged() -> None:
+    tracker = Tracker()
+    leaving = wire([(20, 260), (180, 100)], "crosses_other", "base_uncertain", "tip_leaves_field")
+    followed(tracker, [[CROSSING[0], leaving]] * 12)
+    first = wire([(20, 20), (140, 140), (180, 100)], "crosses_other", "base_uncertain", "tip_leaves_field")
+    one, other = tracker.update([first, MISTAKEN[1]])
+    assert (one.tip, "tip_leaves_field" in one.flags) == ((180, 180), False)
+    assert (other.tip, "tip_leaves_field" in other.flags) == ((180, 100), True)
+
+
+def test_two_wires_taken_for_one_are_both_bridged() -> None:
+    tracker = Tracker()
+    first, second = wire([(0, 100), (100, 150)]), wire([(0, 200), (100, 160)])
+    followed(tracker, [[first, second]] * 12)
+    joined = wire([(0, 100), (100, 150), (100, 160), (0, 200)], "base_uncertain", "tip_leaves_field")
+    for _ in range(5):
+        reported = tracker.update([joined])
+        assert ends(reported) == [(1, first.base, first.tip), (2, second.base, second.tip)]
+        assert all(found.flags == {"bridged_frame"} for found in reported)
+    (found,) = tracker.update([joined])  # it stays: so that is what there is
+    assert {found.base, found.tip} == {(0, 100), (0, 200)}
