@@ -25,7 +25,7 @@ class _DefaultsFormatter(argparse.ArgumentDefaultsHelpFormatter):
 class _Parser(argparse.ArgumentParser):
     """Names the flag that was probably meant."""
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         arguments, unknown = self.parse_known_args(args, namespace)
         if unknown:
             self.error(f"found no such flag or argument: {' '.join(unknown)}{self._meant(unknown)}; see --help")
