@@ -224,6 +224,7 @@ def test_a_signal_while_modules_are_imported_is_one_line() -> None:
     """Whatever is imported then; ``run`` answers later ones."""
     code = (
         "import signal, sys; import gwunet.cli; sys.argv[0] = '/bin/gw_train'; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # which a job in the background ignores
         "signal.raise_signal(signal.SIGINT); import gwunet.cli.train"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
