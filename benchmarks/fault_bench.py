@@ -694,6 +694,7 @@ def main() -> None:
     parser.add_argument("--installed_every", type=int, default=6, metavar="N", help="0 for never")
     parser.add_argument("--jobs", nargs="+", choices=JOBS, default=list(JOBS), help="those to kill")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it, and all it starts
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         tallies = kill_all(
