@@ -64,7 +64,7 @@ def main() -> None:
 
         def folder(*chosen: Callable[[torch.Tensor], torch.Tensor]) -> None:
             shutil.rmtree(masks, ignore_errors=True)
-            predict_folder(predictor_of(*chosen), source, masks)
+            predict_folder(predictor_of(*chosen), source, masks, wires=None)
 
         def alone() -> None:
             with torch.inference_mode():
