@@ -260,6 +260,9 @@ def command_in_fork(command: str, arguments: Sequence[str], log: Path, ready: in
         status = main(list(arguments))
     except SystemExit as leaving:
         status = leaving.code if isinstance(leaving.code, int) else 1
+    except KeyboardInterrupt:  # before main answers it; ``gwunet.cli`` does, as it would at the end of a process
+        sys.excepthook(*sys.exc_info())
+        status = 130
     except BaseException:
         traceback.print_exc()
     finally:

@@ -80,17 +80,25 @@ def run(
         with _logging_to_stderr():
             return command(arguments) or DONE
     except UsageError as problem:
-        print(f"{parser.prog}: {problem}", file=sys.stderr)
+        _say_last(f"{parser.prog}: {problem}")
         return WRONG_USE
     except InterruptionError as problem:
-        print(f"{parser.prog}: {problem}", file=sys.stderr)
+        _say_last(f"{parser.prog}: {problem}")
         return SIGNALLED + (problem.signal or 0)
     except GwunetError as problem:
-        print(f"{parser.prog}: {problem}", file=sys.stderr)
+        _say_last(f"{parser.prog}: {problem}")
         return FAILED
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        _say_last(f"{parser.prog}: interrupted")
         return INTERRUPTED
+
+
+def _say_last(line: str) -> None:
+    """Print why a command ends, below its progress bars, which would otherwise draw themselves once more after it."""
+    tqdm = sys.modules.get("tqdm")
+    for bar in list(getattr(getattr(tqdm, "tqdm", None), "_instances", ())):
+        bar.close()
+    print(line, file=sys.stderr)
 
 
 class _OnceFilter(logging.Filter):

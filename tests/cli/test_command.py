@@ -1,5 +1,6 @@
 """What all commands share, as a person at a terminal meets it."""
 
+import gc
 import logging
 import sys
 
@@ -41,3 +42,16 @@ def test_a_warning_stands_above_the_progress_bar_and_comes_once(capsys: pytest.C
     for line in shown.split("\n"):
         last = line.split("\r")[-1]  # what stays on the terminal
         assert not ("frames" in last and "WARNING" in last)
+
+
+def test_the_reason_for_an_end_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(_: object) -> None:
+        for _ in tqdm(range(3), desc="frames", file=sys.stderr, mininterval=0):
+            raise KeyboardInterrupt
+
+    assert run(command, make_parser("A command."), []) == 130
+    gc.collect()
+    last = capsys.readouterr().err.split("\n")[-2:]
+    assert last[0].endswith(": interrupted")
+    assert not last[0].startswith("frames")
+    assert last[1] == ""
