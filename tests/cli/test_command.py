@@ -46,8 +46,9 @@ def test_a_warning_stands_above_the_progress_bar_and_comes_once(capsys: pytest.C
 
 def test_the_reason_for_an_end_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     def command(_: object) -> None:
-        for _ in tqdm(range(3), desc="frames", file=sys.stderr, mininterval=0):
-            raise KeyboardInterrupt
+        bar = tqdm(total=3, desc="frames", file=sys.stderr, mininterval=0)
+        bar.update()
+        raise KeyboardInterrupt
 
     assert run(command, make_parser("A command."), []) == 130
     gc.collect()
