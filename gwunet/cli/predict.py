@@ -196,7 +196,8 @@ def _say_result(arguments: argparse.Namespace, result: "FolderResult", predictor
     if result.failed:
         print(f"{which}{len(result.failed)} frames could not be read, see above")
     print(
-        f"{which}{result.n_frames} frames in {result.seconds:.1f} s ({rate:.1f} per second) on {predictor.device}"
+        f"{which}{result.n_frames} frame{'' if result.n_frames == 1 else 's'} in {result.seconds:.1f} s "
+        f"({rate:.1f} per second) on {predictor.device}"
         f"{before}; masks in {arguments.output}{video}"
     )
 
