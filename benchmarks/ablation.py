@@ -32,6 +32,7 @@ from typing import Any
 import torch
 
 import gwunet
+from gwunet.benchmark.installed import without_folders
 from gwunet.benchmark.measure import Conditions
 from gwunet.benchmark.measured_tables import (
     Asked,
@@ -45,7 +46,6 @@ from gwunet.benchmark.measured_tables import (
 )
 from gwunet.benchmark.report import this_machine
 from gwunet.benchmark.tables import PAPER_RATIO, TABLES, Row, Table
-from gwunet.checkpoint import FINAL, LATEST
 from gwunet.data.store import PreprocessedStore
 from gwunet.dataset import Dataset
 from gwunet.device import available_cores, keep_freed_memory, resolve_device
@@ -57,13 +57,17 @@ from gwunet.planning import read_plans, target_machine
 from gwunet.plans import Configuration, Plans, Spec
 from gwunet.splits import Grouping, Splits, load_splits
 from gwunet.synthetic import synthesize_dataset
-from gwunet.training import TRAINERS, TrainConfig, results_folder
+from gwunet.trained import fold_folder
+from gwunet.trainers.history import read_epochs
+from gwunet.training import TRAINERS, TrainConfig, has_begun, results_folder
 from gwunet.workspace import Workspace
 
 SIMULATED = "Dataset902_Ablation"
 PATIENTS, SEQUENCES, FRAMES, EDGE = 30, 1, 3, 256
 """Of the simulated dataset: six patients in a fold's validation half, the fewest for an interval."""
 DEFAULT_MINUTES = 3.0
+STAND_INS = {"-o": "OUT", "--workspace": "FOLDER", "--pretrained_weights": "FILE"}
+"""For folders and files in the command line that stands above a table."""
 INDEPENDENCE: dict[Grouping, str] = {
     "site": "no site in both halves",
     "patient": "no patient in both halves",
@@ -90,7 +94,8 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     keep_freed_memory()
-    command = shlex.join(["python", "benchmarks/ablation.py", *without_folders(sys.argv[1:] if argv is None else argv)])
+    given = without_folders(sys.argv[1:] if argv is None else argv, STAND_INS)
+    command = shlex.join(["python", "benchmarks/ablation.py", *given])
     try:
         failed = run(arguments, command)
     except GwunetError as problem:
@@ -315,7 +320,7 @@ def do_row(table: Table, asked: Asked, prepared: Prepared, arguments: argparse.N
     workspace = dataclasses.replace(prepared.workspace, results=prepared.workspace.results / digest(asked))
     planned = prepared.plans.configuration(asked.configuration)
     trainer = trainer_with(planned, asked.loss)
-    folder = results_folder(workspace, asked.dataset, asked.configuration, trainer) / f"fold_{asked.fold}"
+    folder = fold_folder(results_folder(workspace, asked.dataset, asked.configuration, trainer), asked.fold)
     summary = gwunet.train(
         asked.dataset,
         asked.fold,
@@ -332,20 +337,19 @@ def do_row(table: Table, asked: Asked, prepared: Prepared, arguments: argparse.N
             device=arguments.device,
             pretrained_weights=None if asked.pretrained_weights is None else arguments.pretrained_weights,
         ),
-        resume=(folder / LATEST).is_file() or (folder / FINAL).is_file(),
+        resume=has_begun(folder),
         show_progress=sys.stderr.isatty(),
     )
     if summary is None:
         raise UsageError(f"fold {asked.fold}: found no validation frames; choose another fold")
     scores = to_json(summary)
-    records = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    epochs = [record for record in records if "epoch" in record]
+    epochs = read_epochs(folder)
     unit, frames = scored_frames(scores)
     return Result(
         asked=asked,
         parameters=count_parameters(planned),
-        iterations=epochs[-1]["iteration"],
-        training_s=round(sum(record["seconds"] for record in epochs), 1),
+        iterations=epochs[-1].iteration,
+        training_s=round(sum(epoch.seconds for epoch in epochs), 1),
         date=time.strftime("%Y-%m-%d"),
         figures={column.name: column.read(scores) for column in table.columns},
         unit=unit,
@@ -377,12 +381,6 @@ def count_parameters(configuration: Configuration) -> int:
 
 
 # The tables ------------------------------------------------------------------------------------------------------
-
-
-def without_folders(arguments: Sequence[str]) -> list[str]:
-    """The command line with the names of folders and files left out, which mean nothing elsewhere."""
-    stand_ins = {"-o": "OUT", "--workspace": "FOLDER", "--pretrained_weights": "FILE"}
-    return [stand_ins.get(before, argument) for before, argument in zip(["", *arguments], arguments, strict=False)]
 
 
 def write_table(table: Table, output: Path, prepared: Prepared, arguments: argparse.Namespace, command: str) -> None:

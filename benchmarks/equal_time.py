@@ -26,7 +26,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -34,19 +33,21 @@ from typing import Any
 
 import numpy as np
 
+from gwunet.benchmark.installed import installed, without_folders
 from gwunet.benchmark.measure import Conditions
 from gwunet.benchmark.nnunet import Peer, copy_for_nnunet, description, read_timed, run_logged
 from gwunet.benchmark.report import this_machine
 from gwunet.dataset import Dataset
 from gwunet.device import available_cores
 from gwunet.errors import GwunetError, UsageError
-from gwunet.evaluation.bootstrap import Unit, bootstrap
-from gwunet.evaluation.metrics import METRICS, Counts, FrameScore, Scores, Tally
+from gwunet.evaluation.resampling import Unit, groups_of_frames, interval_of_mean
 from gwunet.io.frames import list_frames, write_frame
 from gwunet.jsonio import parse_json, read_json, write_json
 from gwunet.plans import Plans
 from gwunet.splits import Fold, Splits
 from gwunet.synthetic import synthesize_dataset
+from gwunet.trained import fold_folder
+from gwunet.trainers.history import read_epochs
 
 DATASETS = {"real": "Dataset921_Real", "simulated": "Dataset922_Simulated"}
 PROGRAMS = ("gwunet", "nnunet", "nnunet_small")
@@ -68,9 +69,9 @@ TIMED_STEPS = 6
 EPOCHS = 3
 """About so many epochs at least in nnU-Net's time: it stops at an epoch's end, so fewer would go far beyond the time,
 and every epoch has two validation steps, so more would cost a slow plan its training. 25 steps at most in each."""
-FEWEST_GROUPS = 6
-"""An interval from fewer patients or sequences would say little."""
 COMPARED = ("dice", "cldice")
+STAND_INS = {"-o": "OUT", "--nnunet": "VENV", "--nnunet_trainer": "FILE", "--images": "IMAGES", "--masks": "MASKS"}
+"""For folders and files in the command line that stands above the table."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +80,7 @@ class Frame:
 
     case: str
     group: str
-    """Its patient, or its sequence where patients are not known."""
+    """Its patient, or its sequence where patients are not known or there is one alone."""
     dice: float | None
     cldice: float | None
 
@@ -164,9 +165,8 @@ def compare(arguments: argparse.Namespace, argv: list[str] | None) -> None:
     peer = Peer(venv=arguments.nnunet.absolute(), trainer=arguments.nnunet_trainer, folder=output / "nnunet")
     peer = dataclasses.replace(peer, mirroring=arguments.nnunet_mirroring)
     peer.check()
-    command = shlex.join(
-        ["python", "benchmarks/equal_time.py", *_without_folders(sys.argv[1:] if argv is None else argv)]
-    )
+    given = without_folders(sys.argv[1:] if argv is None else argv, STAND_INS)
+    command = shlex.join(["python", "benchmarks/equal_time.py", *given])
     notes = describe(arguments.minutes, peer, command)
     for dataset in arguments.datasets:
         make_dataset(dataset, output, arguments.images, arguments.masks)
@@ -247,7 +247,8 @@ def prepare(dataset: str, output: Path, peer: Peer) -> None:
     number = name[7:10]
     ours = ("-d", number, "-c", CONFIGURATION, "--target_device", "cpu", "-np", cores, "--clean")
     run_logged(
-        [_ours("gw_plan_and_preprocess"), *ours, "--workspace", str(workspace)], output / f"{dataset}_plan_gwunet.log"
+        [installed("gw_plan_and_preprocess"), *ours, "--workspace", str(workspace)],
+        output / f"{dataset}_plan_gwunet.log",
     )
     splits = read_json(Splits, prepared / "splits.json")
     raw = Dataset.open(workspace / "raw" / name)
@@ -299,19 +300,18 @@ def train_gwunet(dataset: str, seed: int, minutes: float, output: Path, folder: 
     name, workspace = DATASETS[dataset], output / "workspace"
     model = ("-c", CONFIGURATION, "--device", "cpu", "--workspace", str(workspace))
     training = ("--minutes", str(minutes), "--seed", str(seed), "--overwrite")
-    command_s = run_logged([_ours("gw_train"), name, str(FOLD), *training, *model], folder / "train.log")
+    command_s = run_logged([installed("gw_train"), name, str(FOLD), *training, *model], folder / "train.log")
     where = ("-i", str(output / f"{dataset}_validation" / "gwunet"), "-o", str(folder / "masks"))
-    command = [_ours("gw_predict"), *where, "-d", name, "-f", str(FOLD), *model]
+    command = [installed("gw_predict"), *where, "-d", name, "-f", str(FOLD), *model]
     predict_s = run_logged(command, folder / "predict.log")
-    results = next((workspace / "results" / name).glob(f"{CONFIGURATION}__*")) / f"fold_{FOLD}"
-    records = [json.loads(line) for line in (results / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    epochs = [record for record in records if "epoch" in record]
+    results = fold_folder(next((workspace / "results" / name).glob(f"{CONFIGURATION}__*")), FOLD)
+    epochs = read_epochs(results)
     plan = read_json(Plans, workspace / "preprocessed" / name / "plans.json").configuration(CONFIGURATION)
     says = f"patch {_by(plan.patch_size)}, batch {plan.batch_size}"
     return {
         "plan": f"{says}, prediction {_with(plan.inference.mirror)} mirroring",
-        "iterations": epochs[-1]["iteration"],
-        "training_s": round(sum(record["seconds"] for record in epochs), 1),
+        "iterations": epochs[-1].iteration,
+        "training_s": round(sum(epoch.seconds for epoch in epochs), 1),
         "command_s": round(command_s, 1),
         "predict_s": round(predict_s, 1),
     }
@@ -351,7 +351,7 @@ def score(reference: Path, folder: Path, fold: Fold) -> dict[str, Any]:
     """
     summary_file = folder / "summary.json"
     where = ["-r", str(reference), "-p", str(folder / "masks"), "-o", str(summary_file), "--allow_missing"]
-    run_logged([_ours("gw_evaluate"), *where], folder / "evaluate.log")
+    run_logged([installed("gw_evaluate"), *where], folder / "evaluate.log")
     summary = parse_json(summary_file)
     scored = {frame["case"] for frame in summary["frames"]}
     if scored != set(fold.val):
@@ -359,20 +359,16 @@ def score(reference: Path, folder: Path, fold: Fold) -> dict[str, Any]:
             f"{folder / 'masks'}: found {len(scored)} frames scored, wanted the {len(fold.val)} validation frames of "
             f"fold {FOLD}; these are in one alone: {', '.join(sorted(scored ^ set(fold.val)))}: see the logs beside it"
         )
-    unit: Unit = "patient" if all(frame["patient"] for frame in summary["frames"]) else "sequence"
+    unit, group_of = groups_of_frames(summary["frames"])
     frames = tuple(
         Frame(
             case=frame["case"],
-            group=frame[unit],
+            group=group_of[frame["case"]],
             **{metric: frame[metric] for metric in COMPARED},
         )
         for frame in summary["frames"]
     )
     return {**{metric: summary["pooled"][metric] for metric in COMPARED}, "unit": unit, "frames": frames}
-
-
-def _ours(command: str) -> str:
-    return str(Path(sysconfig.get_path("scripts")) / command)
 
 
 # nnU-Net's plans --------------------------------------------------------------------------------------------------
@@ -461,19 +457,6 @@ def cut_plan(plans: Mapping[str, Any], edge: int, batch: int) -> dict[str, Any]:
 # The table --------------------------------------------------------------------------------------------------------
 
 
-def _without_folders(arguments: Sequence[str]) -> list[str]:
-    """The command line with the names of folders left out, which mean nothing elsewhere."""
-    stand_ins = {
-        "-o": "OUT",
-        "--nnunet": "VENV",
-        "--nnunet_trainer": "FILE",
-        "--images": "IMAGES",
-        "--masks": "MASKS",
-    }
-    pairs = zip(["", *arguments], arguments, strict=False)
-    return [stand_ins.get(before, argument) for before, argument in pairs]
-
-
 def describe(minutes: float, peer: Peer, command: str) -> list[str]:
     """What stands above the tables."""
     machine = this_machine(Conditions(device="cpu"))
@@ -559,7 +542,7 @@ def _difference(metric: str, ours: Sequence[Row], theirs: Sequence[Row]) -> str:
     every = [value for values in by_group.values() for value in values]
     if not every:
         return ""
-    interval = interval_of_mean(list(by_group.values()), ours[0].unit)
+    interval = interval_of_mean(list(by_group.values()))
     said = "no interval below six groups" if interval is None else f"{interval[0]:+.3f} to {interval[1]:+.3f}"
     return f"{statistics.fmean(every):+.3f} ({said})"
 
@@ -579,23 +562,6 @@ def differences(metric: str, ours: Sequence[Row], theirs: Sequence[Row]) -> dict
         if one is not None and other is not None:
             found.setdefault(frame.group, []).append(one - other)
     return found
-
-
-def interval_of_mean(groups: Sequence[Sequence[float]], unit: Unit) -> tuple[float, float] | None:
-    """95 % bootstrap interval of the mean over all values, whole groups drawn; None below six groups."""
-    if len(groups) < FEWEST_GROUPS:
-        return None
-    return bootstrap([[_as_score(value) for value in group] for group in groups], unit).per_frame_mean["dice"]
-
-
-def _as_score(value: float) -> FrameScore:
-    """A number where the bootstrap looks for a frame's Dice."""
-    scores: dict[str, float | None] = dict.fromkeys(METRICS)
-    scores["dice"] = value
-    nothing = np.zeros(0)
-    counts = Counts(*(np.zeros(()) for _ in Counts._fields))
-    tally = Tally(counts=counts, to_reference_px=nothing, to_prediction_px=nothing, histogram=None)
-    return FrameScore(case="", scores=Scores(**scores, not_computed={}), tally=tally)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -9,7 +9,6 @@ Both ways are exported alone, at the sizes they have in FGA-Net, and take turns 
 import argparse
 import io
 import statistics
-import time
 import warnings
 from collections.abc import Callable
 
@@ -17,6 +16,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from gwunet.benchmark.turns import seconds_in_turn
 from gwunet.device import available_cores, keep_freed_memory
 from gwunet.exporting.deformable import OPSET, _DeformConv
 from gwunet.exporting.onnx_runtime import choose_provider
@@ -24,7 +24,6 @@ from gwunet.networks.deformable import TAPS, by_grid, by_rows
 
 SIZES = ((16, 128), (64, 128), (128, 64), (256, 32), (768, 64))
 """Channels and edge: on a frame of 512x512 the CPU plan's encoder and decoder, and the widest of the paper's text."""
-WARM_UP = 2
 
 
 class Alone(nn.Module):
@@ -75,17 +74,12 @@ def main() -> None:
             "GridSample": runtimes(grid, given, provider, arguments.threads),
             "torch, by rows": lambda given=given, grid=grid: by_rows(*given, grid.weight),
         }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
         with torch.inference_mode():
             expected = by_grid(*given, grid.weight)
             for name, way in ways.items():
                 torch.testing.assert_close(way(), expected, atol=1e-3 * float(expected.std()), rtol=1e-3, msg=name)
-            for _ in range(arguments.repeats + WARM_UP):
-                for name, way in ways.items():
-                    start = time.perf_counter()
-                    way()
-                    seconds[name].append(time.perf_counter() - start)
-        ms = {name: 1e3 * statistics.median(values[WARM_UP:]) for name, values in seconds.items()}
+            seconds = seconds_in_turn(ways, arguments.repeats)
+        ms = {name: 1e3 * statistics.median(values) for name, values in seconds.items()}
         shown = "  ".join(f"{name} {value:7.1f} ms ({value / ms['DeformConv']:.2f})" for name, value in ms.items())
         print(f"{channels:4} channels x {edge:3} x {edge:3}  {shown}", flush=True)
 

@@ -11,13 +11,13 @@ import argparse
 import datetime
 import platform
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from gwunet.benchmark.turns import seconds_in_turn
 from gwunet.checkpoint import load_checkpoint
 from gwunet.device import available_cores, keep_freed_memory
 from gwunet.exporting import load_exported
@@ -55,13 +55,8 @@ def main() -> None:
     frame = np.random.default_rng(0).integers(60, 200, (arguments.size, arguments.size), np.uint8)
     for name, predictor in predictors.items():
         calls[f"{name}, frame"] = lambda own=predictor: own.predict_frame(frame)
-    ms: dict[str, list[float]] = {name: [] for name in calls}
-    for repeat in range(arguments.repeats + WARM_UP):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if repeat >= WARM_UP:
-                ms[name].append(1e3 * (time.perf_counter() - start))
+    timed = seconds_in_turn(calls, arguments.repeats, warm_up=WARM_UP)
+    ms = {name: [1e3 * seconds for seconds in found] for name, found in timed.items()}
     print(
         f"{datetime.date.today()}, {platform.processor() or platform.machine()}, {arguments.threads} threads; "
         + "; ".join(predictor.runtime for predictor in predictors.values())

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gwunet.device import available_cores
-from gwunet.exposed_field import Frame, Mask, border_sample, estimate_border, exposed_field
+from gwunet.exposed_field import Frame, Mask, border_sample, estimate_border, find_field
 from gwunet.io.frames import list_frames, read_frame
 from gwunet.synthetic import SimulatedFrame, simulate_sequence
 
@@ -71,7 +71,7 @@ def measure(simulated: list[SimulatedFrame]) -> Agreement:
     frames, truths = [frame.image for frame in simulated], [frame.exposed for frame in simulated]
     samples, sample_ms = zip(*[timed(border_sample, frame) for frame in frames], strict=True)
     border = estimate_border(samples)
-    fields, field_ms = zip(*[timed(exposed_field, frame, border) for frame in frames], strict=True)
+    fields, field_ms = zip(*[timed(find_field, frame, border) for frame in frames], strict=True)
     iou = [float((field & truth).sum() / (field | truth).sum()) for field, truth in zip(fields, truths, strict=True)]
     cut = sum(int((frame.mask[~field]).sum()) for frame, field in zip(simulated, fields, strict=True))
     return Agreement(
@@ -143,7 +143,7 @@ def draw_real(folder: Path, picture: Path) -> None:
     """Frames of a folder, the outline of the field on each where it does not follow the frame's edge."""
     frames = [read_frame(path) for path in list_frames(folder)]
     border = estimate_border([border_sample(frame) for frame in frames])
-    fields = [exposed_field(frame, border) for frame in frames]
+    fields = [find_field(frame, border) for frame in frames]
     print(f"{len(frames)} frames, {sum(not field.all() for field in fields)} with a border; {border}")
     tiles = [outlined(frame, field) for frame, field in zip(frames, fields, strict=True)]
     height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))

@@ -1,6 +1,6 @@
 """Every command killed at random moments, and what a user would run next: is anything half written taken for whole?
 
-    python benchmarks/fault_bench.py [--kills 200] [--seed 0] [--parallel 2] [--commands gw_train gw_predict ...]
+    python benchmarks/fault_bench.py [--kills 200] [--seed 0] [--parallel 2] [--jobs train predict ...]
 
 In a temporary folder, on simulated frames of 64 px and a network of a few thousand weights. SIGKILL, SIGTERM and SIGINT
 in turn, at moments uniform over the time that the unbroken command takes. After each kill:
@@ -139,7 +139,7 @@ JOBS = {
         command="gw_evaluate",
         arguments=EVALUATED,
         later=("gw_report", "901", "-p", "{}/A", "-o", "{}/page.html", *W),
-        replaces=["A/summary.json", "A/summary.csv", "A/patients.csv", "A/sequences.csv"],
+        replaces=["A/summary.json", "A/summary.csv", "A/summary_patients.csv", "A/summary_wires.csv"],
     ),
     "find best": Job(
         command="gw_find_best_configuration",

@@ -7,13 +7,14 @@ The FGA-Net paper's Table 1 has 17.18 over 4.06 ms, a ratio of 4.2, for 75.36 ov
 """
 
 import argparse
+import functools
 import statistics
-import time
 from typing import Any
 
 import torch
 from torch import nn
 
+from gwunet.benchmark.turns import seconds_in_turn
 from gwunet.device import keep_freed_memory
 from gwunet.networks import FGANet, UNet
 from gwunet.networks.cost import count_cost
@@ -23,26 +24,19 @@ from gwunet.planners.fganet import CPU_FEATURES, narrow_decoder
 CPU_PLAN: dict[str, Any] = {"features": CPU_FEATURES, "decoder_features": narrow_decoder(CPU_FEATURES)}
 TEXT: dict[str, Any] = {"features": (32, 64, 128, 256, 512, 1024)}
 CASES: tuple[tuple[str, dict[str, Any], int, int], ...] = (
-    ("the CPU plan's network, its batch and patch", CPU_PLAN, 2, 128),
+    ("the CPU plan's network, two patches", CPU_PLAN, 2, 128),
     ("the CPU plan's network, a frame", CPU_PLAN, 1, 512),
     ("the paper's text", TEXT, 1, 512),
 )
 """What, arguments of FGA-Net, frames in a batch, edge of a frame."""
-WARM_UP = 2
 
 
 def measure(networks: dict[str, nn.Module], frames: torch.Tensor, repeats: int) -> dict[str, float]:
     """Median milliseconds of each network, taking turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in networks}
+    ways = {name: functools.partial(network, frames) for name, network in networks.items()}
     with torch.inference_mode():
-        for _ in range(repeats + WARM_UP):
-            for name, network in networks.items():
-                start = time.perf_counter()
-                network(frames)
-                if frames.is_cuda:
-                    torch.cuda.synchronize(frames.device)
-                seconds[name].append(time.perf_counter() - start)
-    return {name: 1e3 * statistics.median(values[WARM_UP:]) for name, values in seconds.items()}
+        seconds = seconds_in_turn(ways, repeats, device=frames.device)
+    return {name: 1e3 * statistics.median(values) for name, values in seconds.items()}
 
 
 def main() -> None:

@@ -12,13 +12,13 @@ import os
 import random
 import shutil
 import subprocess
-import sysconfig
 import tempfile
 import time
 from pathlib import Path
 
 import torch
 
+from gwunet.benchmark.installed import installed
 from gwunet.checkpoint import FINAL, LATEST, load_checkpoint
 from gwunet.planning import plan_dataset
 from gwunet.plans import Target
@@ -46,7 +46,7 @@ def fold_of(root: Path) -> Path:
 def start(root: Path, epochs: int, iterations: int) -> subprocess.Popen[bytes]:
     """Begin the run, or go on with it, as a person would after a kill."""
     length = ["--epochs", str(epochs), "--iterations", str(iterations), "--batch_size", "2"]
-    command = [str(Path(sysconfig.get_path("scripts")) / "gw_train"), "901", "0", *length, "--device", "cpu"]
+    command = [installed("gw_train"), "901", "0", *length, "--device", "cpu"]
     if (fold_of(root) / LATEST).exists():
         command.append("--continue")
     return subprocess.Popen(

@@ -1,9 +1,10 @@
 """How exactly wires are located in true masks of known geometry, and how long it takes.
 
-    OMP_NUM_THREADS=1 python benchmarks/localization.py [--frames 1000] [--pairs 500]
+    OMP_NUM_THREADS=1 python benchmarks/localization.py [--frames 1000] [--pairs 500] [--turned 100]
 
 One wire in a frame: of five kinds and 1.5 to 6 px wide, in fields of all shapes. Two wires: half of the pairs cross,
-the others keep apart, touch or run side by side; beside it what labels of connected components alone would give. A
+the others keep apart, touch or run side by side; beside it what labels of connected components alone would give. Frames
+with one wire are also turned and mirrored: the ends should move with the picture, to the last digit. A
 mask has the pixels whose centres lie within half a width of the true line, as those of ``gwunet.synthetic`` do. Errors
 are in pixels; the time is that of ``locate_guidewires`` alone, on one core.
 """
@@ -371,6 +372,53 @@ def pair_rows(pairs: list[Pair]) -> list[str]:
     return lines
 
 
+# Turned and mirrored ------------------------------------------------------------------------------------------------
+
+
+def turned_px(mask: Mask, field: Mask) -> list[float]:
+    """How far from where they should be the ends are in a square picture's seven other positions, both, in pixels."""
+    ends = longest_ends(mask, field)
+    moved: list[float] = []
+    for quarters in range(4):
+        for mirrored in (False, True):
+            pictures = [np.rot90(one[:, ::-1] if mirrored else one, quarters) for one in (mask, field)]
+            if (quarters, mirrored) != (0, False):
+                found = longest_ends(*pictures)
+                expected = positioned(ends, quarters, mirrored, len(mask) - 1)
+                # Which end is the base is judged elsewhere.
+                orders = [np.hypot(*(found - order).T) for order in (expected, expected[::-1])]
+                moved += min(orders, key=np.max).tolist()
+    return moved
+
+
+def longest_ends(mask: Mask, field: Mask) -> Points:
+    """(2, 2) base and tip of the longest wire; not a number where there is none."""
+    wires = locate_guidewires(np.ascontiguousarray(mask), field=np.ascontiguousarray(field))
+    longest = max(wires, key=lambda one: one.length_px, default=None)
+    return np.full((2, 2), np.nan) if longest is None else longest.centreline[[0, -1]]
+
+
+def positioned(points: Points, quarters: int, mirrored: bool, last: int) -> Points:
+    """Where points of a picture lie once it is mirrored, left to right, and turned as by ``np.rot90``."""
+    rows, columns = points.T
+    if mirrored:
+        columns = last - columns
+    for _ in range(quarters):
+        rows, columns = last - columns, rows
+    return np.stack([rows, columns], axis=1)
+
+
+def measure_turned(frames: int, seed: int, edge: int) -> list[float]:
+    """All of ``turned_px`` of the first frames of ``measure_single``."""
+    moved = []
+    for number in range(frames):
+        rng = np.random.default_rng([seed, number])
+        field = sample_field(rng, edge)
+        truth = sample_truth(rng, list(KINDS)[number % len(KINDS)], field)
+        moved += turned_px(draw([(truth.drawn, truth.width_px)], field), field)
+    return moved
+
+
 # Running ------------------------------------------------------------------------------------------------------------
 
 
@@ -397,6 +445,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=1000, help="with one wire")
     parser.add_argument("--pairs", type=int, default=500, help="with two")
+    parser.add_argument("--turned", type=int, default=100, help="of those with one wire, also in seven other positions")
     parser.add_argument("--size", type=int, default=512, help="edge of a frame, pixels")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
@@ -414,6 +463,11 @@ def main(argv: list[str] | None = None) -> None:
         print()
     if arguments.pairs:
         print("\n".join(pair_rows(measure_pairs(arguments.pairs, arguments.seed, arguments.size))))
+        print()
+    if arguments.turned:
+        moved = measure_turned(arguments.turned, arguments.seed, arguments.size)
+        middle, high, highest = np.percentile(moved, (50, 95, 100))
+        print(f"turned and mirrored: an end moves {middle:.2f} px, 95 % {high:.2f} px, at most {highest:.2f} px")
         print()
     print(f"{platform.processor() or platform.machine()}, NumPy {np.__version__}, SciPy {scipy.__version__}")
 

@@ -2,17 +2,18 @@
 
     python benchmarks/loss_step.py [--steps 40] [--device cpu]
 
-The CPU plan's network, patch and batch, deep supervision on all six outputs. The losses take turns step by step in one
-process, so that whatever else the machine does hits all of them.
+The CPU plan's network on two patches of its size, deep supervision on all six outputs. The losses take turns step by
+step in one process, so that whatever else the machine does hits all of them.
 """
 
 import argparse
+import functools
 import statistics
-import time
 
 import torch
 from torch import nn
 
+from gwunet.benchmark.turns import seconds_in_turn
 from gwunet.device import keep_freed_memory
 from gwunet.losses import BCEDiceLoss, DeepSupervision, HybridLoss
 from gwunet.networks import FGANet
@@ -43,17 +44,15 @@ def main() -> None:
     target = (torch.rand(BATCH, 1, PATCH, PATCH, device=device) > 0.98).to(torch.uint8)
     weights = [0.5**stage for stage in range(len(CPU_FEATURES))]
     losses = {name: DeepSupervision(loss, weights) for name, loss in LOSSES.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in losses}
-    for _ in range(arguments.steps + WARM_UP):
-        for name, loss in losses.items():
-            start = time.perf_counter()
-            optimizer.zero_grad()
-            loss(network(frames), target).backward()
-            optimizer.step()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(values[WARM_UP:]) for name, values in seconds.items()}
+
+    def step(loss: nn.Module) -> None:
+        optimizer.zero_grad()
+        loss(network(frames), target).backward()
+        optimizer.step()
+
+    ways = {name: functools.partial(step, loss) for name, loss in losses.items()}
+    seconds = seconds_in_turn(ways, arguments.steps, warm_up=WARM_UP, device=device)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
     least = next(iter(medians.values()))
     for name, median in medians.items():
         print(f"{name:<38} {1e3 * median:7.1f} ms  ratio {median / least:.3f}")

@@ -7,17 +7,15 @@ two steps of each. The content of patches does not matter to the time, so they a
 """
 
 import argparse
+import functools
 import statistics
-import time
 from pathlib import Path
 
+from gwunet.benchmark.turns import seconds_in_turn
 from gwunet.device import available_cores, keep_freed_memory
 from gwunet.planning import read_plans
 from gwunet.plans import Configuration
 from gwunet.workspace import Workspace
-
-LEFT_OUT = 2
-"""First steps, which claim memory and choose kernels."""
 
 
 def main() -> None:
@@ -55,17 +53,16 @@ def measure(plan: Configuration, steps: int) -> tuple[float, float]:
     shape = (plan.batch_size, 1, *plan.patch_size)
     frames = torch.randn(shape).to(memory_format=torch.channels_last)
     target = (torch.rand(shape) > 0.98).to(torch.uint8)
-    seconds: dict[bool, list[float]] = {False: [], True: []}
-    for _ in range(LEFT_OUT + steps):
-        for half, found in seconds.items():
-            start = time.perf_counter()
-            optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                outputs = network(frames)
-            loss(outputs, target).backward()
-            optimizer.step()
-            found.append(time.perf_counter() - start)
-    return statistics.median(seconds[False][LEFT_OUT:]), statistics.median(seconds[True][LEFT_OUT:])
+
+    def step(half: bool) -> None:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            outputs = network(frames)
+        loss(outputs, target).backward()
+        optimizer.step()
+
+    seconds = seconds_in_turn({str(half): functools.partial(step, half) for half in (False, True)}, steps)
+    return statistics.median(seconds["False"]), statistics.median(seconds["True"])
 
 
 if __name__ == "__main__":

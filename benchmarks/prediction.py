@@ -14,10 +14,9 @@ import argparse
 import dataclasses
 import shutil
 import statistics
-import sysconfig
 from pathlib import Path
 
-from gwunet.benchmark.installed import run_installed
+from gwunet.benchmark.installed import installed, run_installed
 from gwunet.benchmark.nnunet import Peer, copy_for_nnunet, run_logged
 from gwunet.dataset import Dataset
 from gwunet.device import available_cores
@@ -150,7 +149,7 @@ def nnunet_gmacs(output: Path, peer: Peer) -> float:
 
 def ways_of(output: Path, peer: Peer) -> list[Way]:
     """gwunet's rows, then nnU-Net's."""
-    ours = str(Path(sysconfig.get_path("scripts")) / "gw_predict")
+    ours = installed("gw_predict")
     model = (ours, "-d", NAME, "-f", "0", "--disable_tta", "--device", "cpu", "--workspace", str(output / "workspace"))
     theirs = (peer.command("nnUNetv2_predict"), "-d", NAME, "-c", "2d", "-f", "0", "-tr", peer.trainer.stem)
     flags = ("-device", "cpu", "--disable_tta", "-npp", "1", "-nps", "1")

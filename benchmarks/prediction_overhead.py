@@ -1,11 +1,16 @@
 """What prediction of a folder takes beside the network: reading, preprocessing, stitching, writing.
 
     python benchmarks/prediction_overhead.py -d DATASET --workspace FOLDER [-c fganet] [--frames 60] [--paper_size]
+    python benchmarks/prediction_overhead.py -d DATASET --workspace FOLDER --steps
 
 The frames are the dataset's. Three measurements in turn, five times: the folder as gw_predict does it, without mirrored
-copies; the same with an addition in the network's place; and the network alone on the same crops, in memory. What the
-folder takes beyond the network alone is the rest's share, in which reading and writing overlap with the network.
---paper_size has fresh weights in FGA-Net's size of the paper instead of the trained network.
+copies and localisation; the same with the network's answers recalled in its place, which costs nothing; and the network
+alone on the same crops, in memory. What the folder takes beyond the network alone is the rest's share, in which reading
+and writing overlap with the network. --paper_size has fresh weights in FGA-Net's size of the paper instead of the
+trained network.
+
+--steps prints a Markdown table instead: what each step takes of one thread's processor time, which other programs
+change less than time that passes.
 """
 
 import argparse
@@ -13,15 +18,50 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
 
 from gwunet.device import available_cores, keep_freed_memory
+from gwunet.exposed_field import exposed_field
 from gwunet.inference import Predictor, predict_folder
-from gwunet.io.frames import list_frames, read_frame
+from gwunet.inference.cut_frame import CutFrame
+from gwunet.inference.sliding_window import predict_probability
+from gwunet.io.frames import list_frames, read_frame, write_mask
+from gwunet.networks import FGANet
+from gwunet.networks.folding import fold_batch_norms
+from gwunet.preprocessing import crop_to, normalise
 from gwunet.workspace import Workspace
 
 REPEATS = 5
+Network = Callable[[Tensor], Tensor]
+Value = TypeVar("Value")
+
+
+class Recalled:
+    """A network's answers to the same tiles in the same order, over and over."""
+
+    def __init__(self) -> None:
+        self.answers: list[Tensor] = []
+        self.next = 0
+
+    def learning(self, network: Network) -> Network:
+        """The network, whose answers are kept."""
+
+        def asked(tiles: Tensor) -> Tensor:
+            self.answers.append(network(tiles).float())
+            return self.answers[-1]
+
+        return asked
+
+    def __call__(self, tiles: Tensor) -> Tensor:
+        answer = self.answers[self.next % len(self.answers)]
+        self.next += 1
+        assert answer.shape == tiles.shape
+        return answer
 
 
 def main() -> None:
@@ -31,49 +71,52 @@ def main() -> None:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--paper_size", action="store_true")
+    parser.add_argument("--steps", action="store_true", help="what each step takes, and nothing else")
     arguments = parser.parse_args()
     keep_freed_memory()
-    import torch
-
-    from gwunet.networks import FGANet
-    from gwunet.networks.folding import fold_batch_norms
-    from gwunet.preprocessing import crop_frame, normalise
-
     workspace = Workspace.find(arguments.workspace)
     name = workspace.dataset_name(arguments.dataset)
     trained = Predictor.from_results(name, configuration=arguments.configuration, workspace=workspace, mirror=False)
-    networks = trained.networks
-    if arguments.paper_size:
-        networks = [fold_batch_norms(FGANet())]
+    network = fold_batch_norms(FGANet()) if arguments.paper_size else trained.networks[0]
+    paths = list_frames(workspace.raw_dataset(name) / "imagesTr")[: arguments.frames]
+    recalled = Recalled()
+    learning = _predictor_of(recalled.learning(network), trained)
+    for path in paths:
+        learning.predict_frame(read_frame(path))
+    if arguments.steps:
+        torch.set_num_threads(1)
+        print_steps(trained, recalled, paths)
+    else:
+        print_shares(trained, network, recalled, paths)
 
-    def predictor_of(*chosen: Callable[[torch.Tensor], torch.Tensor]) -> Predictor:
-        return Predictor.from_networks(
-            chosen, trained.configuration, trained.preprocessing, runtime="measured", mirror=False
-        )
 
+def _predictor_of(network: Network, trained: Predictor) -> Predictor:
+    return Predictor.from_networks(
+        [network], trained.configuration, trained.preprocessing, runtime="measured", mirror=False
+    )
+
+
+def print_shares(trained: Predictor, network: Network, recalled: Recalled, paths: Sequence[Path]) -> None:
+    """The folder's time, and what of it is not the network's."""
     with tempfile.TemporaryDirectory() as scratch:
         source, masks = Path(scratch, "frames"), Path(scratch, "masks")
         source.mkdir()
-        paths = list_frames(workspace.raw_dataset(name) / "imagesTr")[: arguments.frames]
         for path in paths:
             shutil.copy(path, source)
-        crops = [crop_frame(read_frame(path), trained.preprocessing) for path in paths]
-        scores = [
-            torch.from_numpy(normalise(crop.pixels, crop.field, crop.mean, crop.std))[None, None] for crop in crops
-        ]
+        scores = [CutFrame.of(read_frame(path), trained.preprocessing).scores[None] for path in paths]
 
-        def folder(*chosen: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        def folder(network: Network) -> None:
             shutil.rmtree(masks, ignore_errors=True)
-            predict_folder(predictor_of(*chosen), source, masks, wires=None)
+            predict_folder(_predictor_of(network, trained), source, masks, wires=None)
 
         def alone() -> None:
             with torch.inference_mode():
                 for tiles in scores:
-                    networks[0](tiles)
+                    network(tiles)
 
         ways: dict[str, Callable[[], None]] = {
-            "folder": lambda: folder(*networks[:1]),
-            "folder without network": lambda: folder(lambda tiles: tiles + 1),
+            "folder": lambda: folder(network),
+            "folder without network": lambda: folder(recalled),
             "network alone": alone,
         }
         alone()
@@ -89,6 +132,46 @@ def main() -> None:
         print(f"  {says:<24}{median:8.1f}")
     beside = medians["folder"] - medians["network alone"]
     print(f"  beside the network      {beside:8.1f}   {beside / medians['folder']:.1%} of the folder's")
+
+
+def print_steps(trained: Predictor, recalled: Recalled, paths: Sequence[Path]) -> None:
+    """The steps of a frame one after another in this thread."""
+    inference = trained.inference
+    found: dict[str, list[float]] = {}
+
+    def timed(says: str, step: Callable[..., Value], *given: Any) -> Value:
+        start = time.thread_time()
+        value = step(*given)
+        found.setdefault(says, []).append(1000 * (time.thread_time() - start))
+        return value
+
+    def probability(scores: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return predict_probability(
+                [recalled],
+                scores,
+                tile_size=inference.tile_size,
+                step=inference.step,
+                mirror=False,
+                batch_size=trained.batch_size,
+            )
+
+    with tempfile.TemporaryDirectory() as scratch:
+        for path in list(paths) * REPEATS:
+            frame = timed("read and decode the frame", read_frame, path)
+            border = trained.preprocessing.borders[str(frame.dtype)]
+            field = timed("find the exposed field", exposed_field, frame, border)
+            crop = timed("cut it out, mean and deviation", crop_to, frame, field)
+            timed("normalise", normalise, crop.pixels, crop.field, crop.mean, crop.std)
+            cut = CutFrame.of(frame, trained.preprocessing)
+            answer = timed("sigmoid, stitch tiles", probability, cut.scores[None])[0].numpy()
+            prediction = timed("put back, threshold", cut.answered, answer, trained.postprocessing)
+            timed("encode and write the mask", write_mask, Path(scratch, "mask.png"), prediction.mask)
+    medians = {says: statistics.median(values) for says, values in found.items()}
+    print("| step | ms |\n|---|---|")
+    for says, median in medians.items():
+        print(f"| {says} | {median:.2f} |")
+    print(f"| sum | {sum(medians.values()):.2f} |")
 
 
 if __name__ == "__main__":

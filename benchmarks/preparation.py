@@ -14,11 +14,13 @@ import os
 import shutil
 import statistics
 import subprocess
-import sysconfig
 import threading
 import time
 from pathlib import Path
 
+from gwunet.benchmark.installed import installed
+from gwunet.benchmark.nnunet import copy_for_nnunet
+from gwunet.dataset import Dataset
 from gwunet.device import available_cores
 from gwunet.synthetic import synthesize_dataset
 
@@ -49,27 +51,6 @@ def make_frames(raw: Path, frames: int) -> int:
         description["cases"] = {name: case for name, case in description["cases"].items() if name in kept}
         (folder / "dataset.json").write_text(json.dumps(description))
     return len(list((folder / "imagesTr").iterdir()))
-
-
-def as_nnunet_wants(source: Path, target: Path) -> None:
-    """The same frames with nnU-Net's suffix, and masks of 0 and 1."""
-    from PIL import Image
-
-    from gwunet.io.frames import read_mask
-
-    for name in ("imagesTr", "labelsTr"):
-        (target / name).mkdir(parents=True, exist_ok=True)
-    cases = sorted((source / "imagesTr").iterdir())
-    for frame in cases:
-        shutil.copyfile(frame, target / "imagesTr" / f"{frame.stem}_0000.png")
-        Image.fromarray(read_mask(source / "labelsTr" / frame.name)).save(target / "labelsTr" / frame.name)
-    description = {
-        "channel_names": {"0": "X-ray"},
-        "labels": {"background": 0, "wire": 1},
-        "numTraining": len(cases),
-        "file_ending": ".png",
-    }
-    (target / "dataset.json").write_text(json.dumps(description))
 
 
 def run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
@@ -125,12 +106,12 @@ def main() -> None:
     root = arguments.output.resolve() / f"frames_{arguments.frames}"
     count = make_frames(root / "raw", arguments.frames)
     cores = str(available_cores())
-    ours = [str(Path(sysconfig.get_path("scripts")) / "gw_plan_and_preprocess"), "-d", "907", "-np", cores, "--clean"]
+    ours = [installed("gw_plan_and_preprocess"), "-d", "907", "-np", cores, "--clean"]
     commands = {"gwunet": ([*ours, "--workspace", str(root)], root / "preprocessed", {})}
     if arguments.nnunet is not None:
         peer = {f"nnUNet_{name}": str(root / "nnunet" / name) for name in ("raw", "preprocessed", "results")}
         if not Path(peer["nnUNet_raw"]).is_dir():
-            as_nnunet_wants(root / "raw" / NAME, Path(peer["nnUNet_raw"]) / NAME)
+            copy_for_nnunet(Dataset.open(root / "raw" / NAME), Path(peer["nnUNet_raw"]) / NAME)
         flags = ["-d", "907", "-c", "2d", "--verify_dataset_integrity", "-npfp", cores, "-np", cores]
         command = [str(arguments.nnunet / "bin" / "nnUNetv2_plan_and_preprocess"), *flags]
         commands["nnU-Net"] = (command, Path(peer["nnUNet_preprocessed"]), peer)

@@ -12,7 +12,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sysconfig
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +19,11 @@ from pathlib import Path
 
 import torch
 
+from gwunet.benchmark.installed import installed
 from gwunet.device import available_cores
 from gwunet.io.frames import list_frames, read_frame, read_mask
 from gwunet.jsonio import write_json
+from gwunet.trained import fold_folder
 
 DATASET = "Dataset001_Real"
 
@@ -65,7 +66,7 @@ def main() -> None:
     pooled.mkdir(parents=True)
     by_fold = {}
     for fold in arguments.folds:
-        validation = trained / f"fold_{fold}" / "validation"
+        validation = fold_folder(trained, fold) / "validation"
         by_fold[fold] = json.loads((validation / "summary.json").read_text())["pooled"]["dice"]
         for mask in validation.glob("*.png"):
             shutil.copy(mask, pooled)
@@ -112,9 +113,8 @@ def make_dataset(images: Path, masks: Path, folder: Path) -> None:
 
 def run(command: str, *arguments: str, cores: Sequence[int] = ()) -> float:
     start = time.perf_counter()
-    script = Path(sysconfig.get_path("scripts")) / command
     pinned = ["taskset", "-c", ",".join(map(str, cores))] if cores else []
-    subprocess.run([*pinned, str(script), *arguments], check=True)
+    subprocess.run([*pinned, installed(command), *arguments], check=True)
     seconds = time.perf_counter() - start
     print(f"{command}: {seconds:.1f} s", flush=True)
     return seconds

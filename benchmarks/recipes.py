@@ -17,6 +17,7 @@ from typing import Any
 from gwunet.benchmark.installed import run_installed
 from gwunet.device import available_cores
 from gwunet.errors import UsageError
+from gwunet.trainers.history import read_epochs
 from gwunet.workspace import Workspace
 
 FOLD = "0"
@@ -105,13 +106,12 @@ def score(path: Path, recipe: Recipe, dataset: Path, minutes: float) -> dict[str
     results = workspace / "results" / dataset.name
     pattern = f"{recipe.configuration}__{recipe.trainer or '*'}/fold_{FOLD}/log.jsonl"
     log = max(results.glob(pattern), key=lambda each: each.stat().st_mtime)
-    epochs = [json.loads(line) for line in log.read_text().splitlines()]
-    epochs = [each for each in epochs if "train_loss" in each]
+    epochs = read_epochs(log.parent)
     summary = json.loads((log.parent / "validation" / "summary.json").read_text())
     made = {
         "settings": wanted,
-        "steps": epochs[-1]["iteration"],
-        "losses": [epochs[0]["val_loss"], epochs[-1]["val_loss"]],
+        "steps": epochs[-1].iteration,
+        "losses": [epochs[0].val_loss, epochs[-1].val_loss],
         "frames": summary["n_frames"],
         "pooled": {key: summary["pooled"][key] for key in ("dice", "precision", "recall", "cldice")},
     }

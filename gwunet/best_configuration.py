@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from gwunet.checkpoint import FINAL, Checkpoint, digest_of, load_checkpoint
+from gwunet.checkpoint import FINAL, load_with_digest
+from gwunet.data.lock import locked
 from gwunet.dataset import Dataset
-from gwunet.errors import ModelError, NotPreparedError, SplitError
+from gwunet.errors import ModelError, SplitError
 from gwunet.evaluation.choice import OutOfFoldFrame
 from gwunet.evaluation.cross_validation import FILE_NAME as CROSS_VALIDATION
-from gwunet.evaluation.cross_validation import CrossValidation, cross_validate, groups_of, judged_summary
+from gwunet.evaluation.cross_validation import CrossValidation, cross_validate, judged_summary
 from gwunet.evaluation.paired import Difference, paired_difference
+from gwunet.evaluation.resampling import groups_of_frames
 from gwunet.evaluation.wire_sources import read_known_wires
 from gwunet.jsonio import replacing, write_json
 from gwunet.parallel import workers
@@ -22,8 +24,10 @@ from gwunet.postprocessing import Postprocessing
 from gwunet.postprocessing.shipped import FILE_NAME as POSTPROCESSING
 from gwunet.postprocessing.shipped import ShippedPostprocessing, write_shipped
 from gwunet.progress import Progress, no_progress
-from gwunet.splits import Splits, load_splits
-from gwunet.validation import is_validated, validate_fold
+from gwunet.splits import Splits, group_of
+from gwunet.trained import fold_folder, parts_of, trained_models
+from gwunet.training import AT_WORK, read_splits
+from gwunet.validation import check_unseen, is_validated, validate_fold
 from gwunet.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -116,14 +120,10 @@ def find_best_configuration(
         SplitError: a fold was trained on frames it is judged on.
         UsageError: there is no such fold.
     """
-    if not isinstance(workspace, Workspace):
-        workspace = Workspace.find(workspace)
+    workspace = Workspace.find(workspace)
     name = workspace.dataset_name(dataset)
     raw = Dataset.open(workspace.raw_dataset(name))
-    path = workspace.preprocessed_dataset(name) / "splits.json"
-    if not path.is_file():
-        raise NotPreparedError(f"{path}: no folds yet; run gw_plan_and_preprocess first")
-    splits = load_splits(path, raw.training, allow_leaking=allow_leaking_splits)
+    splits = read_splits(workspace.preprocessed_dataset(name), raw, allow_leaking_splits)
     wanted = _wanted_folds(splits, folds)
     results = workspace.results_dataset(name)
     models = {
@@ -152,7 +152,7 @@ def find_best_configuration(
     best = _compare(name, found)
     write_json(results / SUMMARY, best)
     with replacing(results / COMMANDS) as partial:
-        partial.write_text("\n".join(commands(best, workspace)) + "\n", encoding="utf-8")
+        partial.write_text("\n".join(commands(best, workspace)) + "\n", encoding="utf-8", errors="surrogateescape")
     return best
 
 
@@ -167,10 +167,9 @@ def _trained(
     results: Path, dataset: str, configurations: Sequence[str] | None, trainer: str | None, folds: Sequence[int]
 ) -> list[Path]:
     """The folders of the models to compare, by name; incomplete ones are refused only if they were asked for."""
-    bases = sorted(path for path in results.glob("*__*") if path.is_dir()) if results.is_dir() else []
-    bases = [base for base in bases if trainer is None or base.name.split("__")[1] == trainer]
+    bases = [base for base in trained_models(results) if trainer in (None, parts_of(base.name)[1])]
     for wanted in configurations or ():
-        if all(base.name.split("__")[0] != wanted for base in bases):
+        if all(parts_of(base.name)[0] != wanted for base in bases):
             raise ModelError(
                 f"{results}: found no trained configuration {wanted!r}"
                 + (f" of trainer {trainer}" if trainer else "")
@@ -178,8 +177,8 @@ def _trained(
                 f"{' '.join(map(str, folds))} -c {wanted}"
             )
     if configurations is not None:
-        bases = [base for base in bases if base.name.split("__")[0] in configurations]
-    missing = {base: [fold for fold in folds if not (base / f"fold_{fold}" / FINAL).is_file()] for base in bases}
+        bases = [base for base in bases if parts_of(base.name)[0] in configurations]
+    missing = {base: [fold for fold in folds if not (fold_folder(base, fold) / FINAL).is_file()] for base in bases}
     complete = [base for base in bases if not missing[base]]
     messages = [_incomplete(base, dataset, gone, folds) for base, gone in missing.items() if gone]
     if messages and (configurations is not None or not complete):
@@ -192,7 +191,7 @@ def _trained(
 
 
 def _incomplete(base: Path, dataset: str, missing: Sequence[int], folds: Sequence[int]) -> str:
-    configuration, trainer = base.name.split("__")
+    configuration, trainer = parts_of(base.name)
     numbers, there = " ".join(map(str, missing)), [str(fold) for fold in folds if fold not in missing]
     instead = f", or judge those that are with --folds {' '.join(there)}" if there else ""
     return (
@@ -212,34 +211,23 @@ class _Model:
         """Folds that do not say which frames they were trained on."""
         self._base = base
         for fold in folds:
-            folder, cases = base / f"fold_{fold}", splits.folds[fold].val
-            checkpoint = load_checkpoint(folder / FINAL)
-            self._check_unseen(folder, checkpoint, cases, fold)
+            folder, cases = fold_folder(base, fold), splits.folds[fold].val
+            checkpoint, digest = load_with_digest(folder / FINAL)
+            if not check_unseen(checkpoint, cases):
+                self.unknown.append(fold)
             self.thresholds.append(checkpoint.configuration.inference.threshold)
-            digest = digest_of(folder / FINAL)
-            self.digests[f"{base.name}/fold_{fold}"] = digest
+            self.digests[f"{base.name}/{folder.name}"] = digest
             if not is_validated(folder, cases, digest):
                 logger.info("%s: predicting its %d validation frames for their probabilities", folder, len(cases))
-                validate_fold(folder, raw, cases, device=device)
+                with locked(folder, AT_WORK):
+                    validate_fold(folder, raw, cases, device=device)
 
     @property
     def threshold(self) -> float:
         return self.thresholds[0]
 
-    def _check_unseen(self, folder: Path, checkpoint: Checkpoint, cases: Sequence[str], fold: int) -> None:
-        if checkpoint.cases is None:
-            self.unknown.append(fold)
-            return
-        seen = sorted(set(checkpoint.cases) & set(cases))
-        if seen:
-            raise SplitError(
-                f"{folder / FINAL}: found that it was trained on {len(seen)} of the frames it would be judged on "
-                f"({', '.join(seen[:3])}{', ...' if len(seen) > 3 else ''}); wanted none: the folds were made anew "
-                "since, or it started from weights that knew them. Train the fold again, or bring its splits.json back"
-            )
-
     def probability(self, fold: int, case: str) -> Path:
-        return self._base / f"fold_{fold}" / "validation" / f"{case}.npz"
+        return fold_folder(self._base, fold) / "validation" / f"{case}.npz"
 
 
 def _pooled(raw: Dataset, splits: Splits, folds: Sequence[int], members: Sequence[_Model]) -> list[OutOfFoldFrame]:
@@ -256,11 +244,7 @@ def _pooled(raw: Dataset, splits: Splits, folds: Sequence[int], members: Sequenc
                 )
             seen[name] = fold
             case = raw.case(name)
-            group = {
-                "patient": f"patient {case.patient}",
-                "sequence": f"sequence {case.sequence} of patient {case.patient}",
-                "site": f"site {case.site}",
-            }.get(splits.grouping, f"frame {name}")
+            group = group_of(case, splits.grouping)
             paths = tuple(member.probability(fold, name) for member in members)
             tips = known[name].tips if name in known else ()
             frames.append(OutOfFoldFrame(case=case, fold=fold, group=group, probabilities=paths, tips=tips))
@@ -329,7 +313,7 @@ def _dice(validation: CrossValidation) -> float:
 
 
 def _difference(found: Mapping[str, CrossValidation], one: str, other: str) -> Difference:
-    unit, group_of = groups_of(found[one].as_planned)
+    unit, group_of = groups_of_frames(found[one].as_planned.frames)
     judged = [judged_summary(found[name]) for name in (one, other)]
     values = [{frame["case"]: frame[METRIC] for frame in summary.frames} for summary in judged]
     return paired_difference((one, values[0]), (other, values[1]), METRIC, group_of, unit)
@@ -369,7 +353,7 @@ def _lines(best: BestConfiguration, candidate: Candidate, workspace: Workspace) 
     ensemble = len(candidate.models) > 1
     outputs = [shlex.quote(f"OUT/{model}") if ensemble else "OUT" for model in candidate.models]
     for model, output in zip(candidate.models, outputs, strict=True):
-        configuration, trainer = model.split("__")
+        configuration, trainer = parts_of(model)
         probabilities = " --save_probabilities" if ensemble else ""
         model_flags = f"-d {best.dataset} -c {configuration} -tr {trainer} -f {folds}"
         yield f"gw_predict -i FRAMES -o {output} {model_flags}{probabilities}"

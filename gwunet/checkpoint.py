@@ -4,9 +4,12 @@ A checkpoint carries all that prediction needs: the weights, the configuration a
 with. What only training needs (optimiser, history) stands in the same file under its own keys.
 """
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,22 +82,46 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return as_checkpoint(read_tensors(path, "checkpoint"), path)
 
 
+def load_with_digest(path: Path) -> tuple[Checkpoint, str]:
+    """A checkpoint and the SHA-256 (``digest_of``) of that very file, also where another takes its place meanwhile.
+
+    Raises:
+        ModelError: as ``load_checkpoint``.
+    """
+    with _opened(path, "checkpoint") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        content = _read(file)
+    return as_checkpoint(content, path), digest
+
+
 def read_tensors(path: Path, what: str) -> Any:
     """What ``torch.save`` wrote, onto the CPU; torch's format before 1.6, which is no archive, is read as well.
 
     Raises:
         ModelError: the file is missing or damaged, or holds objects; the message calls it ``what``.
     """
-    import torch
+    with _opened(path, what) as file:
+        return _read(file)
 
+
+@contextlib.contextmanager
+def _opened(path: Path, what: str) -> Iterator[io.BufferedReader]:
     if not path.is_file():
         raise ModelError(f"{path}: no such {what}")
     try:
-        _check_sums(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            yield file
     except Exception as problem:  # torch raises half a dozen types for a damaged file
         reason = str(problem).split("\n")[0]
         raise ModelError(f"{path}: not a readable {what} ({type(problem).__name__}: {reason})") from problem
+
+
+def _read(file: io.BufferedReader) -> Any:
+    import torch
+
+    _check_sums(file)
+    file.seek(0)
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def is_checkpoint(content: Any) -> bool:
@@ -139,14 +166,14 @@ def _names(cases: Any, path: Path) -> tuple[str, ...] | None:
     return tuple(cases)
 
 
-def _check_sums(path: Path) -> None:
+def _check_sums(file: io.BufferedReader) -> None:
     """Raise ``BadZipFile`` where a byte has changed: torch itself does not compare the archive's check sums.
 
     Torch stores tensors as they are; compressed ones could be of any size.
     """
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(file):
         return
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise zipfile.BadZipFile("found compressed entries, wanted them stored as torch.save does")
         damaged = archive.testzip()

@@ -21,7 +21,7 @@ from gwunet.exposed_field import (
     border_sample,
     bounding_box,
     estimate_border,
-    exposed_field,
+    find_field,
     percentiles_of_counts,
 )
 from gwunet.io.frames import digest_pixels
@@ -178,7 +178,7 @@ def _read_border(dataset: Dataset, case: Case) -> "BorderOfFrame":
 
 def _read_and_measure(dataset: Dataset, borders: dict[str, Border], case: Case) -> FrameMeasurement:
     frame = dataset.read_frame(case)
-    return measure_frame(case.name, frame, exposed_field(frame, borders[str(frame.dtype)]), dataset.read_mask(case))
+    return measure_frame(case.name, frame, find_field(frame, borders[str(frame.dtype)]), dataset.read_mask(case))
 
 
 BorderOfFrame = tuple[str, BorderSample]

@@ -9,7 +9,6 @@ import dataclasses
 import json
 import os
 import sys
-import tempfile
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,21 @@ from typing import Any, TypeVar
 from gwunet.errors import OutputError, SchemaError
 
 T = TypeVar("T")
+
+UNENCODABLE = "backslashreplace"
+"""How text is written, wherever it goes, that UTF-8 has no code for: in the name of a file that is not UTF-8, Python
+keeps such a byte as a character of its own. What is written for the byte 0xfc, ``\\udcfc``, JSON reads as the same name
+again, and in a table or a message a person can tell the name by it."""
+
+
+def as_utf8(text: str) -> bytes:
+    """Text as it is written to a file; any name of a file can be in it, see ``UNENCODABLE``."""
+    return text.encode("utf-8", UNENCODABLE)
+
+
+def printable(text: str) -> str:
+    """Text as it is drawn in a picture, by programs that take UTF-8 alone."""
+    return as_utf8(text).decode()
 
 
 def to_json(value: Any) -> Any:
@@ -158,7 +172,7 @@ def write_json(path: Path, value: Any) -> None:
     """Write a dataclass or plain value as indented JSON, whole or not at all."""
     text = json.dumps(to_json(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(as_utf8(text))
 
 
 @contextlib.contextmanager
@@ -173,12 +187,10 @@ def replacing(path: Path) -> Iterator[Path]:
     partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        partial = Path(name)
+        # Not tempfile's, which only their owner can read: results are as readable as the folder's other files.
+        partial = path.with_name(f".partial-{os.urandom(8).hex()}{path.suffix}")
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield partial
-        # mkstemp makes files only their owner can read; results are as readable as the folder's other files.
-        partial.chmod(0o666 & ~_umask())
         partial.replace(path)
     except OSError as problem:
         raise OutputError(
@@ -187,9 +199,3 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

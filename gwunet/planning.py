@@ -25,7 +25,7 @@ from gwunet.plans import Configuration, Plans, Preprocessing, Target
 from gwunet.preparation import inspect_dataset, measure_dataset
 from gwunet.progress import Progress, no_progress
 from gwunet.registry import Registry
-from gwunet.splits import load_splits, make_site_splits, make_splits
+from gwunet.splits import check_sites, load_splits, make_site_splits, make_splits
 from gwunet.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -215,7 +215,7 @@ def plan_dataset(
         SplitError: folds by site are asked for, and sites are not declared, or there are other folds already.
         OutputError: another command prepares the same dataset, or the disk is full.
     """
-    workspace = _as_workspace(workspace)
+    workspace = Workspace.find(workspace)
     planners = planners_for(configurations, planner, realtime_fps is not None)
     raw = Dataset.open(workspace.raw_dataset(dataset))
     folder = workspace.preprocessed_dataset(raw.name)
@@ -236,9 +236,8 @@ def plan_dataset(
         if earlier is not None:
             plans = _keep_earlier(earlier, plans, folder / "plans.json")
         if not (folder / "splits.json").is_file():
-            by_site = split_by == "site"
-            splits = make_site_splits(raw.training) if by_site else make_splits(raw.training, fingerprint.wire_pixels)
-            write_json(folder / "splits.json", splits)
+            make = make_site_splits if split_by == "site" else make_splits
+            write_json(folder / "splits.json", make(raw.training, fingerprint.wire_pixels))
         write_json(folder / "plans.json", plans)
         if preprocess:
             _preprocess(raw, folder, plans, processes, progress)
@@ -267,7 +266,7 @@ def preprocess_dataset(
         FrameError: a frame or mask cannot be read.
         OutputError: another command prepares the same dataset, or the disk is full.
     """
-    workspace = _as_workspace(workspace)
+    workspace = Workspace.find(workspace)
     raw = Dataset.open(workspace.raw_dataset(dataset))
     plans = read_plans(workspace, raw.name)
     folder = workspace.preprocessed_dataset(raw.name)
@@ -282,10 +281,6 @@ def _preprocess(raw: Dataset, folder: Path, plans: Plans, processes: int, progre
         logger.info("%s: the preprocessed frames are up to date (--clean makes them anew)", folder)
         return
     write_locked(folder, raw, plans.preprocessing, processes, progress)
-
-
-def _as_workspace(workspace: Workspace | str | Path | None) -> Workspace:
-    return workspace if isinstance(workspace, Workspace) else Workspace.find(workspace)
 
 
 Decide = Callable[[Fingerprint], list[Configuration]]
@@ -360,7 +355,7 @@ def _check_earlier(folder: Path, raw: Dataset, split_by: str) -> Plans | None:
             )
         logger.info("%s: kept as it is (--clean makes new folds)", splits)
     elif split_by == "site" and not raw.problems:
-        make_site_splits(raw.training)
+        check_sites(raw.training)
     return _read_plans(plans) if plans.is_file() else None
 
 

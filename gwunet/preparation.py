@@ -15,7 +15,7 @@ from gwunet.data.store import is_up_to_date
 from gwunet.data.writing import PreparedFrame, StoreWriter, prepare_frame
 from gwunet.dataset import Case, Dataset
 from gwunet.errors import FrameError, SchemaError
-from gwunet.exposed_field import Border, exposed_field
+from gwunet.exposed_field import Border, find_field
 from gwunet.fingerprint import (
     MEASURING,
     BorderOfFrame,
@@ -117,6 +117,6 @@ def _measure_and_prepare(
             f"{case.image}: found {frame.dtype} pixels; wanted {' or '.join(preprocessing.borders)}, as when it was "
             "verified: it has changed since, so run again"
         )
-    field = exposed_field(frame, border)
+    field = find_field(frame, border)
     measured = measure_frame(case.name, frame, field, mask)
     return measured, prepare_frame(case.name, crop_to(frame, field), mask) if is_missing else None

@@ -1,9 +1,10 @@
 """Folds for cross-validation that keep every patient, or at least every sequence, in one piece."""
 
+import dataclasses
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from gwunet.dataset import Case
 from gwunet.errors import SplitError, UsageError
-from gwunet.jsonio import from_json, parse_json
+from gwunet.jsonio import as_utf8, from_json, parse_json
 
 Grouping = Literal["patient", "sequence", "site", "frame blocks", "none"]
 
@@ -34,8 +35,9 @@ class Splits:
 
     schema_version: Literal[1] = 1
     grouping: Grouping
-    """What no fold divides. ``"site"``: each fold leaves one hospital or device out. ``"frame blocks"``: runs of frames
-    of the only sequence. ``"none"``: a list from elsewhere that divides sequences and was accepted all the same."""
+    """What no fold divides. ``"patient"``: nor any sequence whose patient is not known. ``"site"``: each fold leaves
+    one hospital or device out. ``"frame blocks"``: runs of frames of the only sequence. ``"none"``: a list from
+    elsewhere that divides sequences and was accepted all the same."""
     folds: tuple[Fold, ...]
     warnings: tuple[str, ...] = ()
     """Why the folds are less independent than five folds of patients."""
@@ -71,9 +73,9 @@ class _Group:
 def make_splits(cases: Sequence[Case], wire_pixels: Mapping[str, int], n_folds: int = 5, seed: int = 12345) -> Splits:
     """Divide training cases into folds of nearly equal frames and wire pixels; every case is validated exactly once.
 
-    Groups are patients where every case has one and there are enough of them, else sequences, else blocks of frames
-    of the only sequence. Each step down is logged and recorded. The result depends neither on the order of ``cases``
-    nor on anything random: ``seed`` only chooses among equally large groups.
+    Groups are patients, and sequences where the patient is not known; of a single patient sequences, and of a single
+    sequence blocks of frames. Each step down is logged and recorded. The result depends neither on the order of
+    ``cases`` nor on anything random: ``seed`` only chooses among equally large groups.
 
     Args:
         cases: the training cases.
@@ -92,10 +94,8 @@ def make_splits(cases: Sequence[Case], wire_pixels: Mapping[str, int], n_folds: 
             f"splits: found {len(cases)} training frames; wanted at least 2, one to train on and one to validate on: "
             "add frames with masks"
         )
-    cases = sorted(cases, key=lambda case: case.name)
-    grouping, warnings = _choose_grouping(cases, n_folds)
-    for warning in warnings:
-        logger.warning("splits: %s", warning)
+    cases = _completed(sorted(cases, key=lambda case: case.name))
+    grouping = _due_grouping(cases)
     if grouping == "frame blocks":
         validation = _frame_blocks(cases, n_folds)
     else:
@@ -104,18 +104,54 @@ def make_splits(cases: Sequence[Case], wire_pixels: Mapping[str, int], n_folds: 
     folds = tuple(
         Fold(train=tuple(name for name in names if name not in part), val=tuple(sorted(part))) for part in validation
     )
+    warnings = [*_steps_down(cases, grouping, n_folds), *_warnings_without_wire(folds, wire_pixels)]
+    for warning in warnings:
+        logger.warning("splits: %s", warning)
     return Splits(grouping=grouping, folds=folds, warnings=tuple(warnings))
 
 
-def make_site_splits(cases: Sequence[Case]) -> Splits:
+def make_site_splits(cases: Sequence[Case], wire_pixels: Mapping[str, int]) -> Splits:
     """One fold for each site, which it leaves out: what they validate is a site the weights have never seen.
 
     Args:
         cases: the training cases, each with its site declared.
+        wire_pixels: number of wire pixels by case name.
+
+    Raises:
+        SplitError: as ``check_sites``.
+    """
+    splits = _by_site(cases)
+    warnings = [*_unknown_patients(_completed(cases)), *_warnings_without_wire(splits.folds, wire_pixels)]
+    for warning in warnings:
+        logger.warning("splits by site: %s", warning)
+    return dataclasses.replace(splits, warnings=tuple(warnings))
+
+
+def check_sites(cases: Sequence[Case]) -> None:
+    """Find out before frames are read whether there can be folds by site.
 
     Raises:
         SplitError: a case has no site, there is a single site, or a patient (or sequence) was at two of them.
     """
+    _by_site(cases)
+
+
+def training_wire_px(fold: Fold, wire_pixels: Mapping[str, int]) -> int:
+    """Wire pixels in a fold's training half; from none a network learns that there are no wires.
+
+    Args:
+        fold: fold ``all`` too.
+        wire_pixels: number of wire pixels by case name, of ``fingerprint.json`` or of a store's entries.
+    """
+    return sum(wire_pixels[name] for name in fold.train)
+
+
+def group_of(case: Case, grouping: Grouping) -> str:
+    """In words, what a case belongs to and such folds keep whole; the case alone where they keep nothing whole."""
+    return " ".join(_group(case, grouping) if grouping in _GROUPS else ("frame", case.name))
+
+
+def _by_site(cases: Sequence[Case]) -> Splits:
     without = [case.name for case in cases if case.site is None]
     if without:
         raise SplitError(
@@ -138,7 +174,7 @@ def make_site_splits(cases: Sequence[Case]) -> Splits:
     leaks = _find_leaks(splits, cases, _strictest_grouping(cases))
     if leaks:
         raise SplitError(
-            f"splits by site: {leaks[0]}; wanted each patient and sequence at one site: correct dataset.json"
+            f"splits by site: found that {leaks[0]}; wanted each patient and sequence at one site: correct dataset.json"
         )
     return splits
 
@@ -149,7 +185,8 @@ def load_splits(path: Path, cases: Sequence[Case], allow_leaking: bool = False) 
     Args:
         path: the JSON file.
         cases: the training cases.
-        allow_leaking: accept folds that divide a patient or sequence, with a warning.
+        allow_leaking: accept folds that divide a patient or sequence, with a warning. What earlier versions recorded is
+            accepted without it, with a warning too: folds by sequence that divide patients.
 
     Raises:
         SplitError: a fold leaks, has an unknown or repeated case or an empty half.
@@ -163,73 +200,124 @@ def load_splits(path: Path, cases: Sequence[Case], allow_leaking: bool = False) 
     else:
         splits = from_json(Splits, data, str(path))
     _check_names(splits, cases, path)
-    grouping = _grouping_to_hold(splits, cases)
-    leaks = _find_leaks(splits, cases, grouping) if grouping != "frame blocks" else []
-    if grouping == "site":
-        leaks += _find_leaks(splits, cases, _strictest_grouping(cases))
+    kept = _kept_whole(splits, cases)
+    leaks = [leak for each in kept for leak in _find_leaks(splits, cases, each)]
     if leaks and not allow_leaking:
         raise SplitError(
-            f"{path}: found {'; '.join(leaks)}; wanted each {grouping} in one half only: delete the file to have it "
+            f"{path}: found {'; '.join(leaks)}; wanted each {kept[0]} in one half only: delete the file to have it "
             "made anew, or give --allow_leaking_splits to use it as it is"
         )
-    for leak in leaks:
-        logger.warning("%s: %s", path, leak)
-    return Splits(grouping="none" if leaks else grouping, folds=splits.folds, warnings=(*splits.warnings, *leaks))
+    warnings = leaks or _earlier_leaks(splits, cases, kept)
+    for warning in warnings:
+        logger.warning("%s: %s", path, warning)
+    return Splits(grouping="none" if leaks else kept[0], folds=splits.folds, warnings=(*splits.warnings, *warnings))
 
 
-def _patient(case: Case) -> str:
-    return str(case.patient)
+_GROUPS: tuple[Grouping, ...] = ("patient", "sequence", "site")
+
+
+def _group(case: Case, grouping: Grouping) -> tuple[str, str]:
+    """Kind and name of what a case belongs to."""
+    if grouping == "site":
+        return "site", str(case.site)
+    if case.patient is None:
+        return "sequence", case.sequence
+    return ("patient", case.patient) if grouping == "patient" else ("sequence", _sequence(case))
 
 
 def _sequence(case: Case) -> str:
     return case.sequence if case.patient is None else f"{case.sequence} of patient {case.patient}"
 
 
-def _site(case: Case) -> str:
-    return str(case.site)
+def _completed(cases: Sequence[Case]) -> list[Case]:
+    """The cases, and those without a patient in a sequence whose other frames name one as that patient's."""
+    owners: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for case in cases:
+        if case.patient is not None:  # which stands before the sequence's name where that alone is not unique
+            owners[case.sequence.removeprefix(f"{case.patient}/")].add((case.patient, case.sequence))
+    known = {sequence: next(iter(found)) for sequence, found in owners.items() if len(found) == 1}
+    return [
+        dataclasses.replace(case, patient=known[case.sequence][0], sequence=known[case.sequence][1])
+        if case.patient is None and case.sequence in known
+        else case
+        for case in cases
+    ]
 
 
-_GROUP_OF: dict[str, Callable[[Case], str]] = {"patient": _patient, "sequence": _sequence, "site": _site}
+def _due_grouping(cases: Sequence[Case]) -> Grouping:
+    """The largest unit that leaves two groups; patients only where any is known."""
+    cases = _completed(cases)
+    if len({_sequence(case) for case in cases}) == 1:
+        return "frame blocks"
+    strictest = _strictest_grouping(cases)
+    return strictest if len({_group(case, strictest) for case in cases}) > 1 else "sequence"
 
 
-def _choose_grouping(cases: Sequence[Case], n_folds: int) -> tuple[Grouping, list[str]]:
-    """The largest unit that leaves enough groups, and a warning for each step down from folds of patients."""
-    n_sequences = len({_sequence(case) for case in cases})
-    n_patients = len({case.patient for case in cases})
-    if n_sequences == 1:
-        return "frame blocks", [
+def _steps_down(cases: Sequence[Case], grouping: Grouping, n_folds: int) -> list[str]:
+    """Why the folds are less than five folds of patients."""
+    if grouping == "frame blocks":
+        return [
             "there is a single sequence, so each fold validates on a block of consecutive frames; frames next to the "
             "block are almost the same, so the figures will be too good: add sequences or declare them in dataset.json"
         ]
-    by_patient = all(case.patient is not None for case in cases) and (
-        n_patients >= n_folds or n_patients == n_sequences
-    )
-    warnings = []
-    if not by_patient and all(case.patient is not None for case in cases):
+    groups = {_group(case, grouping) for case in cases}
+    warnings = _unknown_patients(cases)
+    if grouping == "sequence" and not warnings:
         warnings.append(
-            f"there are fewer than {n_folds} patients ({n_patients}), so the folds keep sequences together and "
-            "patients are in both halves: the figures hold for new sequences of known patients only"
+            f"all {len(groups)} sequences are of one patient ({cases[0].patient}), who is in both halves of every "
+            "fold: the figures hold for new sequences of this patient and say nothing of others; add patients"
         )
-    n_groups = n_patients if by_patient else n_sequences
-    if n_groups < n_folds:
-        unit = "patients" if by_patient else "sequences"
-        warnings.append(f"there are fewer than {n_folds} {unit}, so there are {n_groups} folds, one for each")
-    return "patient" if by_patient else "sequence", warnings
+    if len(groups) < n_folds:
+        unit = " and ".join(f"{kind}s" for kind in sorted({kind for kind, _ in groups}))
+        warnings.append(
+            f"there are fewer than {n_folds} {unit} ({len(groups)}), so there are {len(groups)} folds, one for each: "
+            f"0 to {len(groups) - 1}"
+        )
+    return warnings
+
+
+def _unknown_patients(cases: Sequence[Case]) -> list[str]:
+    """A warning where a patient might be in both halves because nobody said whose the frames are."""
+    without = [case.name for case in cases if case.patient is None]
+    if not without:
+        return []
+    which = (
+        "no patients are known, so sequences are kept together and no more"
+        if len(without) == len(cases)
+        else f"the patient of {len(without)} of {len(cases)} training frames is not known ({without[0]}, for one), so "
+        "their sequences count as groups of their own"
+    )
+    return [
+        f"{which}; a patient with several sequences may be in both halves, and the figures too good for new patients: "
+        "declare patients in dataset.json, by cases or grouping"
+    ]
+
+
+def _warnings_without_wire(folds: Sequence[Fold], wire_pixels: Mapping[str, int]) -> list[str]:
+    """A warning of folds with nothing to learn from."""
+    without = [str(number) for number, fold in enumerate(folds) if not training_wire_px(fold, wire_pixels)]
+    if not without:
+        return []
+    return [
+        f"no wire pixel is in the training half of fold{'s' if len(without) > 1 else ''} {', '.join(without)}, so "
+        "there is nothing to learn a wire from: too few patients or sequences have wires; add some, or leave the fold "
+        "out"
+    ]
 
 
 def _make_groups(cases: Sequence[Case], grouping: Grouping, wire_pixels: Mapping[str, int], seed: int) -> list[_Group]:
     members = defaultdict(list)
     for case in cases:
-        members[_GROUP_OF[grouping](case)].append(case.name)
+        members[_group(case, grouping)].append(case.name)
     all_wire = max(1, sum(wire_pixels[case.name] for case in cases))
     return [
         _Group(
             names=tuple(names),
             frames=len(names) / len(cases),
             wire=sum(wire_pixels[name] for name in names) / all_wire,
-            tie_break=hashlib.blake2b(f"{seed} {key}".encode()).digest(),
+            tie_break=hashlib.blake2b(as_utf8(f"{seed} {name}")).digest(),
         )
-        for key, names in members.items()
+        for (_, name), names in members.items()
     ]
 
 
@@ -286,23 +374,50 @@ def _check_names(splits: Splits, cases: Sequence[Case], path: Path) -> None:
 
 
 def _strictest_grouping(cases: Sequence[Case]) -> Grouping:
-    return "patient" if all(case.patient is not None for case in cases) else "sequence"
+    return "sequence" if all(case.patient is None for case in cases) else "patient"
 
 
-def _grouping_to_hold(splits: Splits, cases: Sequence[Case]) -> Grouping:
-    """What the folds must keep together: a recorded step down counts only where ``make_splits`` would step down too."""
+def _kept_whole(splits: Splits, cases: Sequence[Case]) -> tuple[Grouping, ...]:
+    """What the folds must keep together, that of the whole first.
+
+    A recorded step down counts only where ``make_splits`` would step down too, or earlier versions did.
+    """
+    unnamed = any(case.patient is None for case in cases)
     if splits.grouping == "site" and all(case.site is not None for case in cases):
-        return "site"
-    due, _ = _choose_grouping(cases, max(2, len(splits.folds)))
-    return due if splits.grouping == due else _strictest_grouping(cases)
+        return "site", "sequence" if unnamed else "patient"
+    if splits.grouping == _due_grouping(cases):
+        return (splits.grouping,)
+    # Earlier versions made folds by sequence where one frame had no patient or patients were fewer than folds.
+    few = len({case.patient for case in cases}) < len(splits.folds)
+    return (splits.grouping if splits.grouping == "sequence" and (unnamed or few) else _strictest_grouping(cases),)
+
+
+def _earlier_leaks(splits: Splits, cases: Sequence[Case], kept: Sequence[Grouping]) -> list[str]:
+    """A warning where folds of an earlier version divide patients who are known, and a patient need not be divided."""
+    if "patient" in kept or _due_grouping(cases) != "patient":
+        return []
+    divided = [str(number) for number, shared in enumerate(_shared(splits, cases, "patient")) if shared]
+    if not divided:
+        return []
+    return [
+        f"patients who are known are in both halves of fold{'s' if len(divided) > 1 else ''} {', '.join(divided)}, "
+        "made by an earlier version: the figures hold for new sequences of known patients only; "
+        "gw_plan_and_preprocess --clean makes new folds, to be trained anew"
+    ]
 
 
 def _find_leaks(splits: Splits, cases: Sequence[Case], grouping: Grouping) -> list[str]:
     """A message for each fold that has a group in both halves."""
-    group_of = {case.name: _GROUP_OF[grouping](case) for case in cases}
-    leaks = []
-    for k, fold in enumerate(splits.folds):
-        shared = sorted({group_of[name] for name in fold.train} & {group_of[name] for name in fold.val})
-        if shared:
-            leaks.append(f"fold {k} has the {grouping} {', '.join(shared)} in training and in validation")
-    return leaks
+    return [
+        f"fold {number} has the {', the '.join(shared)} in training and in validation"
+        for number, shared in enumerate(_shared(splits, cases, grouping))
+        if shared
+    ]
+
+
+def _shared(splits: Splits, cases: Sequence[Case], grouping: Grouping) -> list[list[str]]:
+    """Of each fold, the groups in both halves."""
+    if grouping == "frame blocks":
+        return []
+    group = {case.name: group_of(case, grouping) for case in (_completed(cases) if grouping == "patient" else cases)}
+    return [sorted({group[name] for name in fold.train} & {group[name] for name in fold.val}) for fold in splits.folds]

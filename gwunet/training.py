@@ -2,21 +2,23 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from gwunet.checkpoint import BEST, FINAL, LATEST
+from gwunet.checkpoint import BEST, FINAL, LATEST, load_checkpoint
 from gwunet.data.lock import locked
 from gwunet.data.store import PreprocessedStore
 from gwunet.dataset import Dataset
 from gwunet.device import resolve_device
-from gwunet.errors import NotPreparedError, SchemaError, UsageError
+from gwunet.errors import ModelError, NotPreparedError, SchemaError, SplitError, UsageError
 from gwunet.jsonio import write_json
 from gwunet.planning import read_plans
-from gwunet.plans import Configuration, Plans, Preprocessing
+from gwunet.plans import MAX_BATCH_SIZE, Configuration, Plans, Preprocessing
 from gwunet.registry import Registry, class_name
 from gwunet.splits import Fold, Splits, load_splits
+from gwunet.trained import fold_folder, model_name
 from gwunet.workspace import Workspace
 from gwunet.world import ALONE, World, joined
 
@@ -57,6 +59,11 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: must be at least 0")
+        for flag, number in (("minutes", self.minutes), ("lr", self.learning_rate)):
+            if number is not None and not math.isfinite(number):
+                raise UsageError(f"--{flag} {number}: must be a number")
+        if self.batch_size is not None and self.batch_size > MAX_BATCH_SIZE:
+            raise UsageError(f"--batch_size {self.batch_size}: must be at most {MAX_BATCH_SIZE}")
         for name in ("epochs", "iterations", "minutes", "batch_size", "learning_rate"):
             value = getattr(self, name)
             if value is not None and not value > 0:
@@ -67,8 +74,9 @@ class TrainConfig:
                 raise UsageError(f"--{name} {value}: must be at least 1")
         if self.ema is not None and not 0 < self.ema < 1:
             raise UsageError(f"--ema {self.ema}: must be between 0 and 1; 0.999 is usual")
-        if self.minutes is not None and self.epochs is not None:
-            raise UsageError("--minutes and --epochs: give one of them; minutes decide how many epochs fit")
+        for flag, count in (("epochs", self.epochs), ("iterations", self.iterations)):
+            if self.minutes is not None and count is not None:
+                raise UsageError(f"--minutes and --{flag}: give one of them; minutes decide how many {flag} fit")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,12 +111,14 @@ class TrainerClass(Protocol):
         ...
 
 
+AT_WORK = "training or validating"
+"""What messages say that another command does to a fold's folder."""
 TRAINERS: Registry[TrainerClass] = Registry("trainer", home="gwunet.trainers", base="Trainer")
 
 
 def results_folder(workspace: Workspace, dataset: str, configuration: str, trainer: str) -> Path:
     """Where the folds of one configuration and trainer lie."""
-    return workspace.results_dataset(dataset) / f"{configuration}__{trainer}"
+    return workspace.results_dataset(dataset) / model_name(configuration, trainer)
 
 
 def train(
@@ -144,67 +154,106 @@ def train(
         The metrics of the fold's validation frames; None for fold ``all``, which has none.
 
     Raises:
-        NotPreparedError: the dataset is not planned or preprocessed, or there is nothing to validate.
+        NotPreparedError: the dataset is not planned or preprocessed.
+        ModelError: there is nothing to validate, or a run to go on with is of frames preprocessed otherwise.
+        SplitError: no frame to train on shows a wire; or folds were made anew since the fold was trained, so that it
+            would be judged on frames it was trained on, or go on with others.
         UsageError: an unknown name, a fold out of range, or a trained fold in the way.
         TrainingError: the loss is no longer finite.
         InterruptionError: SIGTERM or SIGINT came; what was done is saved.
         OutputError: another command is training the fold.
     """
-    if not isinstance(workspace, Workspace):
-        workspace = Workspace.find(workspace)
+    workspace = Workspace.find(workspace)
     name = workspace.dataset_name(dataset)
     plans = read_plans(workspace, name)
     planned = plans.configuration(configuration)
-    # A name in plans.json leads to what is registered; module:Class counts where a person or program gives it.
-    trainer_class = _planned_trainer(planned) if trainer is None else TRAINERS.find(trainer)
-    trainer = class_name(trainer or planned.trainer)
+    trainer_class = _trainer_class(trainer, planned)
     raw = Dataset.open(workspace.raw_dataset(name))
     prepared = workspace.preprocessed_dataset(name)
-    splits = _read_splits(prepared / "splits.json", raw, allow_leaking_splits)
-    chosen = splits.fold(fold, raw.training)
-    store = _open_store(prepared, plans, chosen)
-    options = options or TrainConfig()
-    base = results_folder(workspace, name, configuration, trainer)
-    folder = base / f"fold_{fold}"
-    with joined(resolve_device(options.device).type) as world:
+    chosen = read_splits(prepared, raw, allow_leaking_splits).fold(fold, raw.training)
+    base = results_folder(workspace, name, configuration, class_name(trainer or planned.trainer))
+    task = TrainingTask(
+        dataset=name,
+        configuration=planned,
+        preprocessing=plans.preprocessing,
+        store=_open_store(prepared, plans, chosen),
+        fold=chosen,
+        folder=fold_folder(base, fold),
+        options=options or TrainConfig(),
+        show_progress=show_progress,
+        groups=_groups(raw, chosen.train),
+    )
+    if validate_only and not _can_be_validated(task):
+        return None
+    with joined(resolve_device(task.options.device).type) as world:
+        task = dataclasses.replace(task, world=world)
         if not validate_only:
-            _check_start(folder, options, resume, overwrite)
-            world.wait()  # until all have looked at what stands there
-            with _alone(folder, world):
-                if world.is_writer:
-                    _check_start(folder, options, resume, overwrite)  # again: another command may just have been done
-                    write_json(base / "plans.json", plans)
-                    write_json(base / "dataset.json", dict(raw.description))
-                task = TrainingTask(
-                    dataset=name,
-                    configuration=planned,
-                    preprocessing=plans.preprocessing,
-                    store=store,
-                    fold=chosen,
-                    folder=folder,
-                    options=options,
-                    show_progress=show_progress,
-                    world=world,
-                    groups=_groups(raw, chosen.train),
-                )
-                trainer_class(task).fit(resume=resume)
-        if not chosen.val:
-            return None
-        from gwunet.validation import validate_fold
-
-        return validate_fold(folder, raw, chosen.val, device=options.device, world=world, show_progress=show_progress)
+            _check_wire(task)
+            _check_start(task.folder, task.options, resume, overwrite)
+        world.wait()  # until all have looked at what stands there
+        with _alone(task.folder, world):
+            is_trained = validate_only or (resume and (task.folder / FINAL).is_file())
+            if not validate_only:
+                beside = {"plans.json": plans, "dataset.json": dict(raw.description)}
+                _fit(trainer_class, task, beside, resume, overwrite)
+            return _validate(task, raw, is_trained)
 
 
-def _planned_trainer(planned: Configuration) -> TrainerClass:
+def _trainer_class(wanted: str | None, planned: Configuration) -> TrainerClass:
+    """A name in plans.json leads to what is registered; ``module:Class`` counts where a person or program gives it."""
+    if wanted is not None:
+        return TRAINERS.find(wanted)
     try:
         return TRAINERS.get(planned.trainer)
     except UsageError as problem:
         raise SchemaError(f"plans.json: configurations.{planned.name}.trainer: {problem}") from problem
 
 
+def _fit(
+    trainer_class: TrainerClass, task: TrainingTask, beside: Mapping[str, Any], resume: bool, overwrite: bool
+) -> None:
+    """Train, alone in the fold's folder; ``beside`` are the files that go with all folds, of the last that began."""
+    if task.world.is_writer:
+        _check_start(task.folder, task.options, resume, overwrite)  # again: another command may just have been done
+    trainer = trainer_class(task)
+    if task.world.is_writer and not resume:
+        for name, content in beside.items():
+            write_json(task.folder.parent / name, content)
+    trainer.fit(resume=resume)
+
+
+def _can_be_validated(task: TrainingTask) -> bool:
+    """False of a fold without frames to validate; looked at before a folder is made for a fold that has none."""
+    final = task.folder / FINAL
+    if task.fold.val and not final.is_file():
+        raise ModelError(f"{final}: no such checkpoint; wanted a fold trained to its end: train it first")
+    return bool(task.fold.val)
+
+
+def _validate(task: TrainingTask, raw: Dataset, is_trained: bool) -> "Summary | None":
+    """On the frames the fold never saw; None where there are none, and of several processes for all but the first.
+
+    Of weights that were trained earlier, perhaps with other folds, it is checked that they never saw them.
+    """
+    if not task.fold.val:
+        return None
+    from gwunet.validation import check_unseen, validate_fold
+
+    if is_trained:
+        check_unseen(load_checkpoint(task.folder / FINAL), task.fold.val)
+    return validate_fold(
+        task.folder,
+        raw,
+        task.fold.val,
+        device=task.options.device,
+        world=task.world,
+        show_progress=task.show_progress,
+    )
+
+
 def _alone(folder: Path, world: World) -> contextlib.AbstractContextManager[None]:
-    """Two commands that train one fold would each overwrite what the other did."""
-    return locked(folder, "training") if world.is_writer else contextlib.nullcontext()
+    """Two commands that train or validate one fold would each overwrite what the other did."""
+    return locked(folder, AT_WORK) if world.is_writer else contextlib.nullcontext()
 
 
 def _open_store(prepared: Path, plans: Plans, fold: Fold) -> PreprocessedStore:
@@ -220,17 +269,43 @@ def _open_store(prepared: Path, plans: Plans, fold: Fold) -> PreprocessedStore:
     return store
 
 
-def _read_splits(path: Path, raw: Dataset, allow_leaking: bool) -> Splits:
+def read_splits(prepared: Path, raw: Dataset, allow_leaking: bool = False) -> Splits:
+    """The folds of a dataset, checked against its frames.
+
+    Args:
+        prepared: the dataset's folder below ``preprocessed``.
+        raw: the dataset.
+        allow_leaking: accept folds that divide a patient or sequence, with a warning.
+
+    Raises:
+        NotPreparedError: there are none yet.
+        SplitError: they leak, or are of other frames.
+    """
+    path = prepared / "splits.json"
     if not path.is_file():
         raise NotPreparedError(f"{path}: no folds yet; run gw_plan_and_preprocess first")
     return load_splits(path, raw.training, allow_leaking=allow_leaking)
 
 
+def _check_wire(task: TrainingTask) -> None:
+    """Without a single wire pixel a network learns to find nothing."""
+    cases = task.fold.train
+    if not any(task.store.entry(case).wire_pixels for case in cases):
+        raise SplitError(
+            f"{task.folder}: found no wire pixel in the {len(cases)} frames to train on; wanted some: annotate wires "
+            "in frames of more patients, train another fold, or bring a splits.json of your own"
+        )
+
+
 def _groups(raw: Dataset, cases: Sequence[str]) -> dict[str, str]:
-    """The patient, or where it is not known the sequence, of each case; cases in the order of their sequence."""
+    """The patient, or where it is not known the sequence, of each case; cases in the order of their sequence.
+
+    Of a single patient the sequences: what is set aside of them is at least another run.
+    """
     known = [raw.case(name) for name in cases]
     known.sort(key=lambda case: (case.patient or "", case.sequence, case.frame is None, case.frame or 0, case.name))
-    return {case.name: case.patient or case.sequence for case in known}
+    groups = {case.name: case.patient or case.sequence for case in known}
+    return groups if len(set(groups.values())) > 1 else {case.name: case.sequence for case in known}
 
 
 def continuable(
@@ -242,12 +317,11 @@ def continuable(
     workspace: Workspace | str | Path | None,
 ) -> tuple[int | str, ...]:
     """Those of the folds that have begun."""
-    if not isinstance(workspace, Workspace):
-        workspace = Workspace.find(workspace)
+    workspace = Workspace.find(workspace)
     name = workspace.dataset_name(dataset)
     planned = read_plans(workspace, name).configuration(configuration)
     base = results_folder(workspace, name, configuration, class_name(trainer or planned.trainer))
-    return tuple(fold for fold in folds if has_begun(base / f"fold_{fold}"))
+    return tuple(fold for fold in folds if has_begun(fold_folder(base, fold)))
 
 
 def has_begun(folder: Path) -> bool:

@@ -23,12 +23,16 @@ class Workspace:
     """Trained folds and their predictions."""
 
     @classmethod
-    def find(cls, root: str | Path | None = None) -> "Workspace":
+    def find(cls, root: "Workspace | str | Path | None" = None) -> "Workspace":
         """The workspace at ``root``, or else where the environment says, or else ``./gwunet_workspace``.
+
+        A workspace is given back as it is.
 
         ``$GWUNET_WORKSPACE`` moves the whole, ``$GWUNET_RAW``, ``$GWUNET_PREPROCESSED`` and ``$GWUNET_RESULTS`` one
         folder each. An explicit ``root`` wins over all four. The folders need not exist.
         """
+        if isinstance(root, Workspace):
+            return root
         variables: Mapping[str, str] = {} if root is not None else os.environ
         base = Path(root or variables.get("GWUNET_WORKSPACE") or "gwunet_workspace")
 

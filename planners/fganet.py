@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from gwunet.fingerprint import Fingerprint
-from gwunet.planners.base import MIN_BOTTLENECK_EDGE, Planner, adamw_with_cosine, skeleton_iterations
+from gwunet.planners.base import Planner, adamw_with_cosine
 from gwunet.planning import PLANNERS
 from gwunet.plans import Decision, Optimiser, Spec, Target
 
 MAX_STAGES = 6
+MIN_BOTTLENECK_EDGE = 4
+"""A stage is added as long as so much of a patch is left there."""
 GPU_FIRST_FEATURES = 32
 CPU_FEATURES = (16, 16, 32, 64, 128, 128)
 """Nearly a quarter of the paper's; below 16 channels a CPU's vector registers would be half empty."""
@@ -18,6 +20,11 @@ CPU_FEATURES = (16, 16, 32, 64, 128, 128)
 def narrow_decoder(features: Sequence[int]) -> list[int]:
     """Decoder features each as wide as the encoder feature of the next stage, the last as the first of them."""
     return [*features[-3::-1], features[0]]
+
+
+def skeleton_iterations(fingerprint: Fingerprint) -> int:
+    """Soft-skeleton iterations that the widest wire needs: half its width, rounded up, plus one."""
+    return math.ceil(fingerprint.wire_width_px[1] / 2) + 1
 
 
 @PLANNERS.register("FGANetPlanner")
@@ -120,12 +127,4 @@ class FGANetPlanner(Planner):
     def optimiser(self, target: Target, decisions: list[Decision]) -> Optimiser:
         """AdamW with a cosine."""
         del target
-        decisions.append(
-            Decision(
-                what="optimiser",
-                value="AdamW, 0.003, cosine",
-                reason="learns within minutes on a CPU; recipes have not been compared yet",
-                change="--lr",
-            )
-        )
-        return adamw_with_cosine(3e-3)
+        return adamw_with_cosine(3e-3, "learns within minutes on a CPU; recipes have not been compared yet", decisions)

@@ -28,6 +28,10 @@ class FGANetPaperPlanner(PublishedPlanner):
         },
     )
     outputs = 6
+    patch_source = (
+        "the frames' size in the paper, which trains and predicts by patches and gives no size for them: whole frames "
+        "are this program's reading"
+    )
     loss_source = (
         "the published sum of BCE, Dice and clDice; weights and iterations, which the text leaves open, from its "
         "authors' code, as the outputs' weights 1/32 (bottleneck) to 1/2 and 1"

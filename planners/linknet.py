@@ -57,12 +57,4 @@ class LinkNetPlanner(Planner):
     def optimiser(self, target: Target, decisions: list[Decision]) -> Optimiser:
         """AdamW with a cosine."""
         del target
-        decisions.append(
-            Decision(
-                what="optimiser",
-                value="AdamW, 0.001, cosine",
-                reason="converges in minutes from fresh weights",
-                change="--lr",
-            )
-        )
-        return adamw_with_cosine(1e-3)
+        return adamw_with_cosine(1e-3, "converges in minutes from fresh weights", decisions)

@@ -21,10 +21,12 @@ class LinkNetPaperPlanner(PublishedPlanner):
     recipe = LINKNET
     max_batch = cpu_batch = LINKNET.batch_size
     published_network = Spec(name="LinkNet", arguments={"in_channels": 1, "encoder": "resnet50", "width": 64})
+    patch_source = "the input that the paper gives its network, there a whole frame"
     loss_source = "as published: the sum over all pixels, alpha 100 and gamma 2.5, whatever the wire's share of a frame"
     optimiser_source = (
         "as published, but gradients are clipped to a norm of 5, since from fresh weights the summed loss was not "
-        "finite without; the plateau is of the loss on two training groups set aside, its length torch's default"
+        "finite without; the plateau is of the loss on two training groups set aside, where the paper halves the rate "
+        "once their accuracy is saturated, and its length torch's default"
     )
     augmentation_value = "full circle, flips"
     augmentation_source = "as published: any angle, both axes, nothing else"

@@ -1,6 +1,7 @@
 """What the plans of the two papers' own settings share: data changes nothing, memory the batch alone."""
 
 import copy
+import dataclasses
 import math
 from typing import ClassVar
 
@@ -26,6 +27,8 @@ class PublishedPlanner(Planner):
     published_network: ClassVar[Spec]
     outputs: ClassVar[int] = 1
     """Of the network in training."""
+    patch_source: ClassVar[str]
+    """What the paper says of the size of a patch."""
     loss_source: ClassVar[str]
     """Where the loss's weights come from."""
     optimiser_source: ClassVar[str]
@@ -85,14 +88,14 @@ class PublishedPlanner(Planner):
         self, fingerprint: Fingerprint, target: Target, stride: int, decisions: list[Decision]
     ) -> tuple[int, int]:
         del target, stride
-        field = (fingerprint.field_height.maximum, fingerprint.field_width.maximum)
-        whole = max(field) <= FRAME_EDGE
+        rows, columns = _largest_field(fingerprint)
+        whole = max(rows, columns) <= FRAME_EDGE
         decisions.append(
             Decision(
                 what="patch size",
                 value=f"{FRAME_EDGE} x {FRAME_EDGE}",
-                reason="a whole frame, as published"
-                + ("" if whole else f"; of the largest here, {field[0]:.0f} x {field[1]:.0f}, a part"),
+                reason=self.patch_source
+                + ("" if whole else f"; of the largest here, {rows:.0f} x {columns:.0f}, a part"),
                 change=EDIT,
             )
         )
@@ -128,15 +131,25 @@ class PublishedPlanner(Planner):
         return patch, batch, memory
 
     def _oversampling(self, fingerprint: Fingerprint, patch: tuple[int, int], decisions: list[Decision]) -> float:
-        del fingerprint, patch
-        decisions.append(
-            Decision(what="patches centred on wire", value="0%", reason="whole frames need none", change=EDIT)
-        )
-        return 0.0
+        """None of whole frames; where a patch is a part, as other plans, or most patches would have no wire."""
+        if all(edge <= patch_edge for edge, patch_edge in zip(_largest_field(fingerprint), patch, strict=True)):
+            decisions.append(
+                Decision(what="patches centred on wire", value="0%", reason="whole frames need none", change=EDIT)
+            )
+            return 0.0
+        median = (fingerprint.field_height.median, fingerprint.field_width.median)
+        inside = (min(patch[0], math.ceil(median[0])), min(patch[1], math.ceil(median[1])))  # what shows of the frame
+        share = super()._oversampling(fingerprint, inside, decisions)
+        usual = decisions.pop()
+        reason = f"departs from the papers, which name no centring, as a patch is a part here: {usual.reason}"
+        decisions.append(dataclasses.replace(usual, reason=reason, change="frames of another size, or an edit"))
+        return share
 
     def _duration(self, fingerprint: Fingerprint, batch: int, target: Target, decisions: list[Decision]) -> Duration:
         iterations = max(1, math.ceil(TRAINING_SHARE * fingerprint.n_frames / batch))
-        reason = f"as published; an epoch sees each of four fifths of {fingerprint.n_frames} frames once"
+        reason = (
+            f"as published; an epoch is one pass over four fifths of {fingerprint.n_frames} frames, as of five folds"
+        )
         if target.device == "cpu":
             reason += "; how long a step of this size takes on a CPU is unmeasured, expect days"
         decisions.append(
@@ -148,3 +161,7 @@ class PublishedPlanner(Planner):
             )
         )
         return Duration(epochs=self.recipe.epochs, iterations_per_epoch=iterations, minutes=None)
+
+
+def _largest_field(fingerprint: Fingerprint) -> tuple[float, float]:
+    return fingerprint.field_height.maximum, fingerprint.field_width.maximum

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import math
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from PIL import Image
 from gwunet.dataset import Dataset
 from gwunet.exposed_field import Border
 from gwunet.fingerprint import Fingerprint, Spread
+from gwunet.jsonio import printable
 from gwunet.plans import Augmentation, Configuration, Duration, Inference, Optimiser, Spec, Target
 
 torch.set_num_threads(1)
@@ -25,16 +26,42 @@ hypothesis.settings.register_profile("gwunet", deadline=None)  # a loaded machin
 hypothesis.settings.load_profile("gwunet")
 
 
+LONGEST = (
+    "cli/test_pipeline.py",
+    "cli/test_train.py",
+    "networks/test_networks.py",
+    "cli/test_benchmark.py",
+    "trainers/test_published.py",
+    "planners/test_shapes.py",
+    "cli/test_predict.py",
+    "faults/test_faults.py",
+    "trainers/test_loop.py",
+    "test_world.py",
+    "test_demo.py",
+)
+"""Files that take longest, run first: of one that a worker begins last, the others would wait for the end."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-slow", action="store_true", help="run the tests marked slow as well")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    first = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path, len(first)))
     for item in items:
         if item.get_closest_marker("slow") and not config.getoption("--run-slow"):
             item.add_marker(pytest.mark.skip(reason="takes minutes: give --run-slow"))
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device, this machine has none"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test printed or logged of names that are not UTF-8 in a form that workers can send."""
+    report = yield
+    report.sections = [(name, printable(text)) for name, text in report.sections]
+    return report
 
 
 def _spread(median: float) -> Spread:
@@ -58,13 +85,17 @@ def full_disk() -> Callable[[], contextlib.AbstractContextManager[None]]:
 
 
 @pytest.fixture
-def wire_of_5_px() -> torch.Tensor:
-    """``(1, 1, 128, 128)``: 1 where a sine-shaped curve is at most 2.5 px away."""
-    along = torch.linspace(0, 1, 400)
-    curve = torch.stack((20 + 88 * along, 64 + 35 * torch.sin(2 * math.pi * along)), dim=1)
-    edge = torch.arange(128.0)
-    distance = torch.cdist(torch.cartesian_prod(edge, edge), curve).amin(1)
-    return (distance <= 2.5).float().view(1, 1, 128, 128)
+def wire_of_5_px() -> Callable[[int], torch.Tensor]:
+    """``wire_of_5_px(edge)``: ``(1, 1, edge, edge)``, 1 where a sine-shaped curve is at most 2.5 px away."""
+
+    def draw(edge: int) -> torch.Tensor:
+        along = torch.linspace(0, 1, 400)
+        curve = torch.stack((20 + 88 * along, 64 + 35 * torch.sin(2 * math.pi * along)), dim=1) * (edge / 128)
+        pixels = torch.arange(float(edge))
+        distance = torch.cdist(torch.cartesian_prod(pixels, pixels), curve).amin(1)
+        return (distance <= 2.5).float().view(1, 1, edge, edge)
+
+    return draw
 
 
 @pytest.fixture

@@ -156,6 +156,15 @@ def test_a_missing_fold_is_refused_or_named(workspace: Workspace, caplog: pytest
         find_best_configuration(1, workspace=workspace, configurations=["cenet"])
 
 
+def test_frames_without_a_patient_are_groups_by_their_sequences(workspace: Workspace) -> None:
+    """And not one group of nobody's, which would stand in several folds."""
+    path = workspace.raw / "Dataset001_Made" / "dataset.json"
+    cases = {f"p{number}_f0": {"patient" if number < 5 else "sequence": f"p{number}"} for number in range(10)}
+    path.write_text(json.dumps({"cases": cases}))
+    best = find_best_configuration(1, workspace=workspace, configurations=["fganet"])
+    assert (best.grouping, best.n_frames) == ("patient", 10)
+
+
 def test_a_fold_that_knows_its_frames_is_refused(workspace: Workspace) -> None:
     folder = fold_of(workspace, LEFT, 1)
     rewrite(folder, cases=("p0_f0", "p1_f0", "p2_f0", "p3_f0", "p4_f0", "p5_f0", "p6_f0", "p7_f0", "p8_f0", "p9_f0"))

@@ -9,10 +9,13 @@ from PIL import Image
 from gwunet.demo import DemoSize, run_demo
 from gwunet.errors import UsageError
 
-TINY = DemoSize(patients=7, test_patients=1, sequences=1, frames=2, size=96, training_minutes=0.03)
+TINY = DemoSize(patients=7, test_patients=1, sequences=1, frames=2, size=96, training_minutes=0.005)
 
 
-def test_the_demo_leaves_metrics_of_unseen_patients_and_pictures(tmp_path: Path) -> None:
+def test_the_demo_leaves_metrics_of_unseen_patients_and_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gwunet.demo.available_cores", lambda: 1)  # another process takes seconds to start
     folder = tmp_path / "demo"
     result = run_demo(folder, size=TINY, show_progress=False)
     raw = folder / "workspace" / "raw" / "Dataset900_Demo"

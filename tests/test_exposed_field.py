@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
@@ -19,6 +19,7 @@ from gwunet.exposed_field import (
     Border,
     BorderSample,
     Box,
+    _percentile,
     border_sample,
     bounding_box,
     estimate_border,
@@ -316,6 +317,12 @@ def test_what_is_counted_is_what_numpy_would_sort(samples: list[np.ndarray]) -> 
     above_own = np.concatenate([pixels - np.median(pixels) for pixels in samples])
     spread = max(np.percentile(above_own, 99.5), 0.015 * (200 + (len(samples) - 1) / 2))
     assert (border.level, border.threshold, border.spread) == pytest.approx((level, high + spread, spread), abs=2e-3)
+
+
+@settings(max_examples=50)
+@given(samples_8_bit | samples_16_bit, st.sampled_from([0, 20, 50, 99, 99.5, 100]) | st.floats(0, 100))
+def test_percentiles_of_whole_numbers_are_numpys(values: np.ndarray, percent: float) -> None:
+    assert _percentile(values, percent) == np.percentile(values, percent)
 
 
 def test_estimating_takes_the_same_memory_for_any_number_of_frames() -> None:

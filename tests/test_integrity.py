@@ -11,7 +11,7 @@ from PIL import Image
 
 from gwunet.dataset import Dataset
 from gwunet.errors import DatasetError
-from gwunet.integrity import IntegrityReport, may_be_thicker, thickness_px, verify_dataset
+from gwunet.integrity import IntegrityReport, may_be_thicker, mean_width_px, thickness_px, verify_dataset
 
 RNG = np.random.default_rng(0)
 WIRE = np.eye(16, dtype=np.uint8) * np.uint8(255)
@@ -165,6 +165,65 @@ def test_what_is_thought_thin_without_measuring_is_thin(limit: float) -> None:
             missed += thickness_px(mask) > limit
     assert missed == 0
     assert spared > 3
+
+
+@pytest.mark.parametrize("width", [2.0, 3.0, 6.0])
+@pytest.mark.parametrize("angle_deg", [0, 10, 22.5, 45, 70, 90])
+def test_the_mean_width_is_that_of_a_bar_in_any_direction(width: float, angle_deg: float) -> None:
+    rows, columns = np.indices((160, 160)) - 79.7
+    sine, cosine = np.sin(np.deg2rad(angle_deg)), np.cos(np.deg2rad(angle_deg))
+    along, across = rows * sine + columns * cosine, rows * cosine - columns * sine
+    bar = (abs(along) < 60) & (abs(across) < width / 2)
+    assert mean_width_px(bar) == pytest.approx(bar.sum() / 120, rel=0.12)
+
+
+def test_the_mean_width_of_nothing_is_nothing() -> None:
+    assert mean_width_px(np.zeros((9, 9), bool)) == 0
+
+
+def draw_wires(folder: Path, widths_px: Iterable[int], size: int = 64) -> None:
+    """A frame with a straight wire for each width, each a sequence by itself."""
+    for k, width in enumerate(widths_px):
+        mask = np.zeros((size, size), np.uint8)
+        mask[20 : 20 + width, 4:60] = 255
+        Image.fromarray(RNG.integers(0, 256, mask.shape, dtype=np.uint8)).save(folder / "imagesTr" / f"s{k}_01.png")
+        Image.fromarray(mask).save(folder / "labelsTr" / f"s{k}_01.png")
+
+
+@pytest.mark.parametrize(
+    ("widths", "warned"),
+    [([2, 3] * 10, False), ([3] * 12 + [6] * 12, True), ([3] * 24 + [7], False), ([3] * 5 + [9], False)],
+)
+def test_wires_of_very_different_width_are_warned_of(folder: Path, widths: list[int], warned: bool) -> None:
+    """But not annotators' pixels, nor one odd mask among many."""
+    draw_wires(folder, widths)
+    report = verify(folder)
+    assert report.errors == ()
+    assert [text for text in report.warnings if "px wide" not in text] == []
+    assert len(report.warnings) == warned
+    if warned:
+        (text,) = report.summary
+        assert "labelsTr: found wires from 3.0 to 5.8 px wide in 22 of 24 frames" in text
+        assert "resample frames and masks to one pixel spacing" in text
+
+
+@pytest.mark.parametrize(("finest_mm", "warned"), [(0.3, True), (0.45, False)])
+def test_frames_of_mixed_spacing_are_warned_of(folder: Path, finest_mm: float, warned: bool) -> None:
+    """Within a plane: at the detector a pixel is larger than at the patient."""
+    cases = {
+        f"s{k}_01": {
+            "sequence": f"s{k}",
+            "pixel_spacing_mm": [finest_mm if k == 2 else 0.6] * 2 if k < 4 else [0.2, 0.2],
+            "spacing_plane": "detector" if k < 4 else "patient",
+        }
+        for k in range(6)
+    }
+    (folder / "dataset.json").write_text(json.dumps({"cases": cases}))
+    report = verify(folder)
+    assert report.errors == ()
+    assert len(report.warnings) == warned
+    if warned:
+        assert "found pixels from 0.3 mm (s2_01) to 0.6 mm (s3_01) in the plane of the detector" in report.warnings[0]
 
 
 def test_errors_and_warnings_of_one_case_come_together(folder: Path) -> None:

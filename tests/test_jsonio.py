@@ -166,6 +166,25 @@ def test_a_replaced_file_is_as_readable_as_others(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["mask.png"]
 
 
+def test_threads_that_write_leave_the_process_its_umask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It belongs to all threads: what one sets for a moment another may set for good."""
+
+    def refuse(mask: int) -> int:
+        raise AssertionError(f"umask set to {mask:o}")
+
+    monkeypatch.setattr(os, "umask", refuse)
+    with replacing(tmp_path / "mask.png") as partial:
+        partial.write_text("whole")
+    assert (tmp_path / "mask.png").read_text() == "whole"
+
+
+def test_text_that_is_not_utf_8_is_read_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"K\xfcnstler \\ \xc3\xbc")
+    write_json(tmp_path / "names.json", {name: [name]})
+    assert parse_json(tmp_path / "names.json") == {name: [name]}
+    assert (tmp_path / "names.json").read_bytes().decode().count("K\\udcfcnstler") == 2
+
+
 def test_a_full_disk_is_named_and_what_stood_there_stands(tmp_path: Path, full_disk: FullDisk) -> None:
     path = tmp_path / "plans.json"
     write_json(path, {"kept": True})

@@ -45,7 +45,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "thick wire": {"wire_width": (8.0, 8.0)},
     "two wires": {"wires": 2},
     "small": SMALL,
-    "small, 300 frames": {**SMALL, "frames": 300},
+    "small, 100 frames": {**SMALL, "frames": 100},
     "small, twenty patients": {**SMALL, "patients": 20},
 }
 GPU = Target(device="cuda", memory_gb=80.0)
@@ -206,7 +206,7 @@ def test_wires_are_measured(name: str, kind: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "patients", "frames"), [("small", 1, 2), ("small, 300 frames", 1, 300), ("small, twenty patients", 20, 2)]
+    ("name", "patients", "frames"), [("small", 1, 2), ("small, 100 frames", 1, 100), ("small, twenty patients", 20, 2)]
 )
 def test_patients_and_frames_are_counted(name: str, patients: int, frames: int, kind: Make) -> None:
     found = kind(name).fingerprint
@@ -327,7 +327,7 @@ def test_twenty_patients_make_five_folds_of_four(kind: Make) -> None:
     assert all(not {name[:4] for name in fold.train} & {name[:4] for name in fold.val} for fold in splits.folds)
 
 
-@pytest.mark.parametrize(("name", "folds", "frames"), [("small", 2, 1), ("small, 300 frames", 5, 60)])
+@pytest.mark.parametrize(("name", "folds", "frames"), [("small", 2, 1), ("small, 100 frames", 5, 20)])
 def test_one_sequence_is_divided_into_blocks_of_frames(name: str, folds: int, frames: int, kind: Make) -> None:
     splits = kind(name).splits
     assert splits.grouping == "frame blocks"

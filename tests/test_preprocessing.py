@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gwunet.exposed_field import Border
+from gwunet.fingerprint import estimate_borders, sample_border
 from gwunet.plans import Preprocessing
 from gwunet.preprocessing import crop_frame, normalise, put_back
 
@@ -89,3 +90,27 @@ def test_a_type_the_dataset_did_not_have_is_judged_by_its_own_edges() -> None:
     assert (crop.box.top, crop.box.bottom, crop.box.left, crop.box.right) == (16, 55, 20, 80)
     assert crop.field.all()
     assert crop.pixels.dtype == np.uint16
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(("trained", "seen"), [(None, 12), (0, 15), (15, 30), (15, 0)])
+def test_a_border_the_dataset_did_not_have_is_found_too(trained: int | None, seen: int, dtype: type) -> None:
+    """The blades of another machine, brighter than any of the dataset's, which may have had none."""
+    scale = 1 if dtype == np.uint8 else 16
+
+    def frame_of(level: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        frame = rng.normal(140, 12, (256, 256))
+        rows, columns = np.mgrid[:256, :256]
+        field = (rows - 128) ** 2 + (columns - 128) ** 2 < 110**2
+        if level is None:
+            field[:] = True
+        else:
+            frame = np.where(field, frame, rng.normal(level, 0.7, frame.shape))
+        return (frame * scale).clip(0, 255 * scale).astype(dtype), field
+
+    borders = estimate_borders([sample_border(frame_of(trained, seed)[0]) for seed in range(4)])
+    frame, true_field = frame_of(seen, 9)
+    crop = crop_frame(frame, Preprocessing(borders=borders))
+    found = put_back(crop.field, crop.box, frame.shape)
+    assert (found & true_field).sum() >= 0.98 * (found | true_field).sum()

@@ -21,16 +21,6 @@ from gwunet.world import ALONE, World, joined
 SCRIPT = Path(__file__).parent / "world_of_two.py"
 
 
-def start(rank: int, port: int, *arguments: object) -> subprocess.Popen[str]:
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    return subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -47,11 +37,12 @@ def seen(folder: Path, make_configuration: Callable[..., Configuration]) -> list
     """What the two processes noted; they run once for all tests."""
     if not (folder / "seen_0.pt").exists():
         (folder / "configuration.json").write_text(json.dumps(to_json(make_configuration())))
-        port = free_port()
-        processes = [start(rank, port, SCRIPT, folder) for rank in range(2)]
-        for process in processes:
-            _, stderr = process.communicate(timeout=60)
-            assert process.returncode == 0, stderr
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, str(SCRIPT), str(folder)]
+        done = subprocess.run(
+            command, env={**os.environ, **place}, stderr=subprocess.PIPE, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
     return [torch.load(folder / f"seen_{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -151,8 +142,16 @@ def test_batch_norm_sees_the_joint_batch() -> None:
             torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(norm.running_var, alone.running_var, rtol=1e-4, atol=1e-4)
     """
-    port = free_port()
-    processes = [start(rank, port, "-c", code) for rank in range(2)]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
     for process in processes:
         _, stderr = process.communicate(timeout=100)
         assert process.returncode == 0, stderr

@@ -1,17 +1,22 @@
-"""Run twice at once, as processes 0 and 1 of 2, by ``test_world.py``: notes what each of them sees.
+"""Run by ``test_world.py``: becomes processes 0 and 1 of 2, and notes what each of them sees.
 
-python tests/world_of_two.py FOLDER    (with configuration.json in it)
+python tests/world_of_two.py FOLDER    (with configuration.json in it, MASTER_ADDR and MASTER_PORT set)
 """
 
 import dataclasses
 import json
+import multiprocessing
+import os
 import sys
 import time
+import types
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo
 from torch import Tensor, nn
 
 from gwunet.data.batches import Batch
@@ -60,6 +65,9 @@ class Store:
     def read(self, case: str) -> Sample:
         frames, targets = Batches(ALONE)[100 + int(case)]
         return Sample(frames[0, 0].numpy(), targets[0, 0].numpy(), np.ones((8, 8), bool))
+
+    def entry(self, case: str) -> Any:
+        return types.SimpleNamespace(wire_pixels=int(self.read(case).wire.sum()))
 
 
 class SmallTrainer(Trainer):
@@ -110,8 +118,9 @@ def refusal(folder: Path, world: World) -> str:
     return "none"
 
 
-def main() -> None:
-    folder, seen = Path(sys.argv[1]), {}
+def see(folder: Path, rank: int) -> None:
+    os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank)}
+    seen: dict[str, Any] = {}
     with joined("cpu") as world:
         seen["sum"] = world.sum(np.array([1.0 + world.rank, 10.0])).tolist()
         seen["any"] = [world.any(world.rank == 1), world.any(False)]
@@ -132,6 +141,27 @@ def main() -> None:
             SmallTrainer(task(folder, ALONE, ema=0.5)).fit()
         world.wait()
     torch.save(seen, folder / f"seen_{world.rank}.pt")
+
+
+def main() -> None:
+    """Fork, so that what both import is imported once; torch's optimisers import ``torch._dynamo`` at their first use.
+
+    The first that fails ends the other, which may wait for it for ever.
+    """
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=see, args=(Path(sys.argv[1]), rank)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    running = list(processes)
+    while running:
+        wait([process.sentinel for process in running])
+        for process in running:
+            process.join(0)
+        if any(process.exitcode for process in processes):
+            for process in processes:
+                process.kill()
+            raise SystemExit(1)
+        running = [process for process in running if process.exitcode is None]
 
 
 if __name__ == "__main__":

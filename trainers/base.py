@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +17,7 @@ from gwunet.data.store import Sample
 from gwunet.dataset import IGNORE
 from gwunet.device import resolve_device
 from gwunet.errors import TrainingError
+from gwunet.inference.sliding_window import predict_probability
 from gwunet.losses import DeepSupervision, build_loss
 from gwunet.networks.build import build_network
 from gwunet.plans import Configuration
@@ -27,6 +30,10 @@ from gwunet.trainers.set_aside import set_aside
 from gwunet.training import TrainingTask
 
 logger = logging.getLogger(__name__)
+
+SURE = 1e-7
+"""Distance of a probability from 0 and 1 at which its logit is taken at the latest: the last that float32 tells from 1,
+some 16 as a logit. A pixel that is wrong by more counts in the validation loss as if it were wrong by that."""
 
 
 class Trainer:
@@ -44,15 +51,7 @@ class Trainer:
         self.world = task.world
         self.configuration = resolve(self.defaults(task.configuration), task.options)
         self.device = resolve_device(task.options.device, self.world.local_rank if self.world.size > 1 else None)
-        self.precision = Precision(task.options.precision, self.device)
-        torch.manual_seed(task.options.seed)
-        self.network: nn.Module = self.build_network().to(self.device)
-        if self.world.size > 1 and self.device.type == "cuda":
-            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
-        self.loss = self.build_loss().to(self.device)
-        self.divide()
-        self.start_afresh()
-        self._forward: Any = self._joined()
+        self.build()
 
     # What variants override -------------------------------------------------------------------------------------
 
@@ -100,8 +99,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         parts = self.task.options.accumulate
         value = 0.0
+        sums = getattr(self.loss, "sums", False)
         for number, (some, target) in enumerate(zip(frames.chunk(parts), targets.chunk(parts), strict=True), start=1):
-            share = len(some) / len(frames)
+            share = 1.0 if sums else len(some) / len(frames)
             with self._sharing_gradients(number == parts):
                 loss = self._loss_of(some, target)
                 value += share * self._finite(loss, iteration)
@@ -127,6 +127,18 @@ class Trainer:
 
     # What the loop asks for -------------------------------------------------------------------------------------
 
+    def build(self) -> None:
+        """Everything that follows from configuration and options, with fresh weights."""
+        self.precision = Precision(self.task.options.precision, self.device)
+        torch.manual_seed(self.task.options.seed)
+        self.network: nn.Module = self.build_network().to(self.device)
+        if self.world.size > 1 and self.device.type == "cuda":
+            self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
+        self.loss = self.build_loss().to(self.device)
+        self.divide()
+        self.start_afresh()
+        self._forward: Any = self._joined()
+
     def fit(self, resume: bool = False) -> None:
         """Train to the end and leave ``checkpoint_final.pt``; see ``Run.fit``."""
         try:
@@ -140,7 +152,8 @@ class Trainer:
         self.aside_cases: tuple[str, ...] = ()
         if self.configuration.optimiser.schedule == "plateau" or self.task.options.patience is not None:
             groups = self.task.groups or dict.fromkeys(self.task.fold.train, self.task.dataset)
-            self.train_cases, self.aside_cases = set_aside(groups, self.task.options.seed)
+            wired = frozenset(self.with_wire(self.task.fold.train))
+            self.train_cases, self.aside_cases = set_aside(groups, self.task.options.seed, wired)
         self.batches = self.build_batches()
 
     def start_afresh(self) -> None:
@@ -161,12 +174,38 @@ class Trainer:
         plan = self.configuration
         return learning_rate(plan.optimiser, iteration, plan.duration, self.aside_losses)
 
+    def with_wire(self, cases: Sequence[str]) -> list[str]:
+        """Those of the cases that show a wire."""
+        return [case for case in cases if self.task.store.entry(case).wire_pixels]
+
     def logits(self, sample: Sample) -> Tensor:
-        """``(1, 1, h, w)`` float32 of one frame."""
-        frames = self._to_device(torch.from_numpy(sample.frame)[None, None])
-        with torch.no_grad(), self.precision.autocast():
-            logits: Tensor = self.network(frames).float()
+        """``(1, 1, h, w)`` float32 of one frame, in tiles as it will be predicted, but without mirrored copies.
+
+        Tiles are put together as probabilities, so values end at those of ``SURE``.
+        """
+        frames = torch.from_numpy(sample.frame)[None, None].to(self.device)
+        inference = self.configuration.inference
+        with torch.no_grad():
+            probability = predict_probability(
+                [self._of_tiles],
+                frames,
+                tile_size=inference.tile_size,
+                step=inference.step,
+                mirror=False,
+                batch_size=self._tiles_together(),
+            )
+        return torch.logit(probability, SURE)[:, None]
+
+    def _of_tiles(self, tiles: Tensor) -> Tensor:
+        with self.precision.autocast():
+            logits: Tensor = self.network(self._to_device(tiles)).float()
         return logits
+
+    def _tiles_together(self) -> int:
+        """No more pixels than a step of training has, which keeps far more of each."""
+        plan = self.configuration
+        patches = plan.batch_size // (self.world.size * self.task.options.accumulate)
+        return max(1, patches * math.prod(plan.patch_size) // math.prod(plan.inference.tile_size))
 
     # Parts of a step --------------------------------------------------------------------------------------------
 

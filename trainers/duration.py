@@ -24,7 +24,7 @@ RESERVE = 0.93
 
 
 def fit_to_time(
-    minutes: float, step: Callable[[int], object], close_epoch: Callable[[], None], world: World = ALONE
+    minutes: float, step: Callable[[int], object], close_epoch: Callable[[], None], world: World = ALONE, ahead: int = 0
 ) -> Duration:
     """The number of iterations that fits, measured on a few real steps.
 
@@ -33,11 +33,12 @@ def fit_to_time(
         step: does training step number ``i``; called a few times, the caller restores the weights afterwards.
         close_epoch: does what an epoch ends with (validation).
         world: the processes that step together; the first one's clock counts.
+        ahead: batches that workers have made before they are asked for; steps on those do not wait as later ones may.
     """
     began = time.perf_counter()
     step(0)  # the first one allocates and is left out
     seconds: list[float] = []
-    while len(seconds) < TIMED_STEPS and (
+    while len(seconds) < TIMED_STEPS + ahead and (
         not seconds or world.first(time.perf_counter() - began) < TIMED_SHARE * minutes * 60
     ):
         start = time.perf_counter()
@@ -48,8 +49,9 @@ def fit_to_time(
     closing = world.first(time.perf_counter() - start)
     left = minutes * 60 * RESERVE - world.first(time.perf_counter() - began)
     # The later half: the first steps still claim memory. The median: a machine that stalls for a moment does not halve
-    # the training.
-    per_step = world.first(statistics.median(seconds[len(seconds) // 2 :]))
+    # the training. But workers deliver in bursts, between which steps wait: only a mean sees that.
+    typical = statistics.fmean if ahead else statistics.median
+    per_step = world.first(typical(seconds[max(len(seconds) // 2, min(ahead, len(seconds) - 1)) :]))
     epochs = EPOCHS_IN_TIME
     while epochs > 1 and epochs * closing > (CLOSING_SHARE if epochs > FEWEST_EPOCHS else LARGEST_SHARE) * left:
         epochs -= 1

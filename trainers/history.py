@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gwunet.errors import UsageError
-from gwunet.jsonio import replacing, to_json
+from gwunet.errors import SchemaError, UsageError
+from gwunet.jsonio import from_json, replacing, to_json
+from gwunet.plans import Configuration
+
+LOG = "log.jsonl"
+"""The run itself in the first line, then one for each epoch."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +33,31 @@ class EpochRecord:
     seconds: float
     aside_loss: float | None = None
     """On the training frames set aside, of which the plateau schedule looks; None with other schedules."""
+
+
+def read_epochs(folder: Path) -> list[EpochRecord]:
+    """The epochs of a run that ``log.jsonl`` in its folder tells of."""
+    path = folder / LOG
+    _, *epochs = path.read_text(encoding="utf-8").splitlines()
+    return [from_json(EpochRecord, json.loads(line), str(path)) for line in epochs]
+
+
+def read_configuration(folder: Path) -> Configuration:
+    """What a run was begun with, after all flags, from ``log.jsonl`` in its folder.
+
+    Raises:
+        OSError: there is none.
+        SchemaError: it says something else, as of another version.
+    """
+    path = folder / LOG
+    with path.open(encoding="utf-8") as lines:
+        try:
+            start = json.loads(next(lines, "null"))
+        except ValueError as problem:
+            raise SchemaError(f"{path}: not JSON ({problem})") from problem
+    if not isinstance(start, dict) or "configuration" not in start:
+        raise SchemaError(f"{path}: configuration: missing in the first line")
+    return from_json(Configuration, start["configuration"], str(path))
 
 
 class History:
@@ -54,7 +83,7 @@ class History:
         if self._events is not None and self.records:
             write_events(self._events, self.records[-1])
         lines = [self._start, *(to_json(record) for record in self.records)]
-        with replacing(self._folder / "log.jsonl") as partial:
+        with replacing(self._folder / LOG) as partial:
             partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
         if self.records:
             with replacing(self._folder / "progress.png") as partial:

@@ -1,17 +1,13 @@
 """The trainer with the recipe of the LinkNet paper."""
 
-from gwunet.plans import Configuration
 from gwunet.published import LINKNET
-from gwunet.trainers.base import Trainer
+from gwunet.trainers.published import PublishedTrainer
 from gwunet.training import TRAINERS
 
 
 @TRAINERS.register("LinkNetPaper")
-class LinkNetPaper(Trainer):
-    """A plan made for it as planned; any other network's with the published loss, optimiser and augmentation."""
+class LinkNetPaper(PublishedTrainer):
+    """The recipe of the LinkNet paper on any network."""
 
     name = "LinkNetPaper"
-
-    def defaults(self, configuration: Configuration) -> Configuration:
-        """The published recipe, unless the plan holds it already and may have been edited."""
-        return configuration if configuration.trainer == self.name else LINKNET.applied_to(configuration)
+    recipe = LINKNET

@@ -20,14 +20,16 @@ from gwunet.jsonio import to_json
 from gwunet.networks.build import pretrain
 from gwunet.networks.pretrained import count_seen, load_pretrained_file
 from gwunet.trainers.choices import check_division, options_json
-from gwunet.trainers.duration import fit_to_time
+from gwunet.trainers.duration import TIMED_STEPS, fit_to_time
 from gwunet.trainers.history import EpochRecord, History, check_tensorboard
 from gwunet.trainers.interruption import Interruption, watching
 from gwunet.trainers.pictures import draw_validation
 from gwunet.trainers.precision import repeatable
-from gwunet.trainers.schedule import epochs_without_gain
+from gwunet.trainers.schedule import cut_short, epochs_without_gain
+from gwunet.trainers.siblings import differences_from_siblings
 from gwunet.trainers.state import Origin, Progress, restore, save
 from gwunet.training import TrainingTask
+from gwunet.validation import forget_validation
 
 if TYPE_CHECKING:
     from gwunet.trainers.base import Trainer
@@ -44,6 +46,8 @@ PICTURES = 10
 EMA_DECAY = 0.8
 CUDA_WORKERS = 12
 """Processes that make batches for a GPU, at most."""
+PREFETCH = 2
+"""Batches that each of them makes before they are asked for: torch's default."""
 FEWEST_ITERATIONS = 100
 """In a given time; a run of less is warned of."""
 
@@ -80,24 +84,49 @@ class Run:
             self.task = self.trainer.task
         else:
             self._begin()
+        self._tell_what_is_odd()
         progress = self.progress
         events = self.task.options.tensorboard and self.world.is_writer
         history = History(self.task.folder, self._log_start(), progress.records, events)
         if self.world.is_writer:
             history.write()
         with repeatable(self.task.options.deterministic), watching() as interruption, self._bar() as bar:
-            batches = self._batches()
+            batches = self._batches(self._iterations_done())
             while len(progress.records) < self.trainer.configuration.duration.epochs and not self._has_stalled():
                 self._run_epoch(batches, bar, interruption)
                 if self.world.is_writer:
                     history.write()
                 # The best comes first: a kill between the two repeats the epoch instead of losing its best weights.
-                if _is_best(progress.records):
+                if self.task.fold.val and _is_best(progress.records):
                     self._save(BEST)
                 self._save(LATEST)
             self._save(FINAL)
             if self.world.any(interruption.signal is not None):  # came while the last epoch was closed
                 raise InterruptionError(f"{self.task.folder}: trained to the end; --val validates", interruption.signal)
+
+    def _tell_what_is_odd(self) -> None:
+        """What a person would rather know before the run than after it."""
+        if not self.world.is_writer:
+            return
+        folder, configuration = self.task.folder, self.trainer.configuration
+        lost = cut_short(configuration.optimiser, configuration.duration)
+        if lost is not None:
+            logger.warning("%s: %s; train for more epochs, or plan another schedule", folder, lost)
+        if self.task.fold.val and not self.trainer.with_wire(self.task.fold.val):
+            logger.warning(
+                "%s: none of the %d validation frames shows a wire, so there is no Dice during training, and "
+                "checkpoint_best follows the latest weights",
+                folder,
+                len(self.task.fold.val),
+            )
+        for sibling, names in differences_from_siblings(folder, configuration).items():
+            logger.warning(
+                "%s: its configuration differs from that of %s in %s; folds are averaged and compared as one model: "
+                "train them from one plan and with the same flags",
+                folder,
+                sibling,
+                ", ".join(names),
+            )
 
     def _begin(self) -> None:
         check_division(self.trainer.configuration.batch_size, self.task.options.accumulate, self.world)
@@ -109,12 +138,12 @@ class Run:
         self.world.wait()
         self._save(LATEST)
 
-    def _batches(self) -> Iterator[Batch]:
-        """From where the run is to its end, made ahead also over the ends of epochs."""
+    def _batches(self, start: int, end: int | None = None) -> Iterator[Batch]:
+        """From ``start`` to the run's end, made ahead also over the ends of epochs."""
         duration = self.trainer.configuration.duration
-        end = duration.epochs * duration.iterations_per_epoch
+        end = duration.epochs * duration.iterations_per_epoch if end is None else end
         with torch.random.fork_rng(devices=()):  # making a loader draws a number, which dropout would miss
-            return iterate_batches(self.trainer.batches, self._iterations_done(), end, self._workers())
+            return iterate_batches(self.trainer.batches, start, end, self._workers())
 
     def _iterations_done(self) -> int:
         progress, steps = self.progress, self.trainer.configuration.duration.iterations_per_epoch
@@ -169,10 +198,11 @@ class Run:
         )
 
     def _validate(self) -> tuple[float | None, float | None]:
-        """Mean loss and pooled Dice of a few validation frames; None without any."""
-        loss, counts = self._look_at(_spread(self.task.fold.val, VALIDATION_FRAMES))
-        hits, false, missed = counts
-        return loss, None if loss is None else float(2 * hits / (2 * hits + false + missed) if counts.any() else 1.0)
+        """Mean loss and pooled Dice of a few validation frames; None without any, or without wire for the Dice."""
+        with_wire = self.trainer.with_wire(self.task.fold.val)
+        loss, (hits, false, missed) = self._look_at(_spread(with_wire or self.task.fold.val, VALIDATION_FRAMES))
+        # Without wire a Dice would be best of a network that finds nothing anywhere.
+        return loss, float(2 * hits / (2 * hits + false + missed)) if with_wire and hits + missed else None
 
     def _loss_aside(self) -> float | None:
         """Mean loss of the frames set aside; None where there are none."""
@@ -233,6 +263,8 @@ class Run:
         minutes = trainer.configuration.duration.minutes
         if minutes is None:
             return
+        workers = self._workers()
+        ahead = PREFETCH * workers
         state = copy.deepcopy(trainer.network.state_dict())
         trainer.network.train()
 
@@ -242,10 +274,14 @@ class Run:
                 self._loss_aside()
             trainer.network.train()
 
-        def step(index: int) -> None:
-            trainer.train_step(trainer.batches[index], 0)
+        batches = self._batches(0, TIMED_STEPS + ahead + 1)
 
-        duration = fit_to_time(minutes, step, close_epoch, self.world)
+        def step(index: int) -> None:
+            del index
+            trainer.train_step(next(batches), 0)
+
+        with repeatable(self.task.options.deterministic):  # as in training
+            duration = fit_to_time(minutes, step, close_epoch, self.world, ahead)
         trainer.network.load_state_dict(state)
         trainer.configuration = dataclasses.replace(trainer.configuration, duration=duration)
         epochs, iterations = duration.epochs, duration.iterations_per_epoch
@@ -292,11 +328,16 @@ class Run:
 
 def _spread(cases: Sequence[str], count: int) -> Sequence[str]:
     """At most so many of the cases, evenly."""
-    return cases[:: max(1, len(cases) // count)][:count]
+    taken = min(len(cases), count)
+    return [cases[number * len(cases) // taken] for number in range(taken)]
 
 
 def _delete_earlier(task: TrainingTask) -> None:
-    """Before the first save: a final checkpoint that outlived it would end a continued run before it begins."""
+    """Before the first save: a final checkpoint that outlived it would end a continued run before it begins.
+
+    The validation goes first, so that no break leaves figures of weights that are gone.
+    """
+    forget_validation(task.folder)
     present = [task.folder / name for name in (FINAL, LATEST, BEST) if (task.folder / name).exists()]
     if present:
         logger.info("%s: trained anew over what stood there", task.folder)
@@ -305,9 +346,10 @@ def _delete_earlier(task: TrainingTask) -> None:
 
 
 def _is_best(records: Sequence[EpochRecord]) -> bool:
+    """Whether the last epoch is; where there is no Dice, the latest always is."""
     smoothed = [record.val_dice_ema for record in records]
     latest = smoothed[-1]
-    return latest is not None and all(value is None or latest >= value for value in smoothed)
+    return latest is None or all(value is None or latest >= value for value in smoothed)
 
 
 def _last_dice(records: Sequence[EpochRecord]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from gwunet.plans import Duration, Optimiser
 
 POLY_POWER = 0.9
+FEWEST_REDUCTIONS = 2
+"""A plateau schedule that can lower the rate less often is hardly one."""
 PLATEAU_THRESHOLD = 1e-4
 """A loss counts as lower if it is by this share, as torch's ReduceLROnPlateau has it."""
 
@@ -42,6 +44,24 @@ def _factor(optimiser: Optimiser, iteration: int, duration: Duration, done: floa
             return 0.5 * (1 + math.cos(math.pi * epoch / optimiser.annealing_epochs))
         case "plateau":
             return float(optimiser.plateau_factor ** reductions(signals, optimiser.plateau_patience))
+
+
+def cut_short(optimiser: Optimiser, duration: Duration) -> str | None:
+    """What of a schedule that counts epochs does not happen, as there are too few; None where nothing is lost."""
+    if optimiser.schedule == "annealing" and duration.epochs < optimiser.annealing_epochs:
+        last = learning_rate(optimiser, (duration.epochs - 1) * duration.iterations_per_epoch, duration)
+        return (
+            f"the annealing schedule is to reach 0 after {optimiser.annealing_epochs} epochs; in {duration.epochs} the "
+            f"learning rate falls to {last / optimiser.learning_rate:.0%} of the highest"
+        )
+    # The first loss is lower than none, and the last epoch's lowers no rate any more.
+    possible = max(0, duration.epochs - 2) // (optimiser.plateau_patience + 1)
+    if optimiser.schedule == "plateau" and possible < FEWEST_REDUCTIONS:
+        return (
+            f"the plateau schedule waits for {optimiser.plateau_patience} epochs without a lower loss; in "
+            f"{duration.epochs} the learning rate can fall {('not at all', 'once')[possible]}"
+        )
+    return None
 
 
 def epochs_without_gain(signals: Sequence[float]) -> int:

@@ -3,15 +3,18 @@
 import contextlib
 import dataclasses
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from gwunet.checkpoint import LATEST, Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from gwunet.errors import ModelError, SplitError
 from gwunet.jsonio import from_json, to_json
 from gwunet.trainers.choices import began_with, check_division, options_json, other_choices
 from gwunet.trainers.history import EpochRecord
-from gwunet.trainers.precision import Precision
+from gwunet.training import TrainingTask
+from gwunet.validation import check_unseen
 
 if TYPE_CHECKING:
     from gwunet.trainers.base import Trainer
@@ -70,6 +73,7 @@ def _state(trainer: "Trainer", progress: Progress, origin: Origin) -> dict[str, 
         "options": options_json(trainer.task.options),
         "pretrained": origin.pretrained,
         "records": [to_json(record) for record in progress.records],
+        "fold": to_json(trainer.task.fold),
         "losses": list(progress.losses),
         "seconds": progress.seconds,
     }
@@ -82,14 +86,15 @@ def restore(trainer: "Trainer") -> tuple[Progress, Origin]:
     other weights.
 
     Raises:
-        ModelError: the checkpoint is damaged or of another network.
+        ModelError: the checkpoint is damaged, or of frames that were preprocessed otherwise.
+        SplitError: the fold has other frames than the run began with.
         UsageError: the run's batch cannot be divided among the processes there are now.
     """
     path = trainer.task.folder / LATEST
     checkpoint = load_checkpoint(path)
     state = checkpoint.training
+    _check_frames(checkpoint, trainer.task, path)
     trainer.configuration = checkpoint.configuration
-    load_weights(trainer.network, checkpoint, path)
     began = began_with(trainer.task.options, state)
     check_division(trainer.configuration.batch_size, began.accumulate, trainer.world)
     others = other_choices(trainer.task.options, began, trainer.configuration)
@@ -98,9 +103,8 @@ def restore(trainer: "Trainer") -> tuple[Progress, Origin]:
             "%s: training goes on with the choices it began with, not with %s", trainer.task.folder, ", ".join(others)
         )
     trainer.task = dataclasses.replace(trainer.task, options=began)
-    trainer.precision = Precision(began.precision, trainer.device)
-    trainer.divide()
-    trainer.start_afresh()
+    trainer.build()  # today's plan may be another than the run's
+    load_weights(trainer.network, checkpoint, path)
     trainer.optimizer.load_state_dict(state["optimizer"])
     if state["scaler"]:  # empty where the run had none, on a device with other numbers
         trainer.precision.scaler.load_state_dict(state["scaler"])
@@ -114,3 +118,25 @@ def restore(trainer: "Trainer") -> tuple[Progress, Origin]:
     origin = Origin(cases=trainer.task.fold.train if unknown else checkpoint.cases, pretrained=pretrained)
     records = [from_json(EpochRecord, record, str(path)) for record in state["records"]]
     return Progress(records, list(state.get("losses", [])), state.get("seconds", 0.0)), origin
+
+
+def _check_frames(checkpoint: Checkpoint, task: TrainingTask, path: Path) -> None:
+    """A run goes on with the frames it began with: others would be validated as unseen, or trained on otherwise."""
+    if checkpoint.preprocessing != task.preprocessing:
+        raise ModelError(
+            f"{path}: found that the frames have been preprocessed otherwise since the run began; wanted the same: "
+            "bring back the plans.json it began with and run gw_plan_and_preprocess, or train anew with --overwrite"
+        )
+    began = checkpoint.training.get("fold")
+    if began is None:  # of before it was kept
+        if checkpoint.training.get("pretrained") is None:
+            check_unseen(checkpoint, task.fold.val)
+        return
+    for half in ("train", "val"):
+        then, now = set(began[half]), set(getattr(task.fold, half))
+        if then != now:
+            raise SplitError(
+                f"{path}: found that {len(then - now)} frames have left the fold's {half} half since the run began and "
+                f"{len(now - then)} have come ({', '.join(sorted(then ^ now)[:3])}, ...); wanted the same: bring its "
+                "splits.json back, or train anew with --overwrite"
+            )

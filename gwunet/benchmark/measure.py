@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
@@ -12,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from gwunet.benchmark.candidates import Candidate
+from gwunet.benchmark.turns import seconds_in_turn
 from gwunet.errors import UsageError
 from gwunet.losses import LOSSES, DeepSupervision
 from gwunet.networks import NETWORKS
 from gwunet.networks.build import in_channels_last
 from gwunet.networks.folding import fold_batch_norms
 
-WARM_UP = 2
-"""Runs before the first timed one: memory is allocated and kernels are chosen in them."""
 WIRE_SHARE = 0.01
 """Of the pixels of a made-up target, about as in a frame."""
 LEARNING_RATE = 1e-4
@@ -144,22 +142,8 @@ def _autocast(device: torch.device, conditions: Conditions) -> torch.autocast:
 
 
 def _timed(step: Callable[[], None], repeats: int, device: torch.device) -> list[float]:
-    """Milliseconds of each run; kernels that CUDA has only queued are waited for."""
-    for _ in range(WARM_UP):
-        step()
-    ms = []
-    for _ in range(repeats):
-        _synchronise(device)
-        start = time.perf_counter()
-        step()
-        _synchronise(device)
-        ms.append(1e3 * (time.perf_counter() - start))
-    return ms
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    """Milliseconds of each run."""
+    return [1e3 * seconds for seconds in seconds_in_turn({"step": step}, repeats, device=device)["step"]]
 
 
 def _timing(ms: list[float], size: tuple[int, int], batch_size: int, memory: "_PeakMemory") -> Timing:

@@ -9,8 +9,8 @@ from typing import Any
 from gwunet.benchmark.bars import draw_bars
 from gwunet.benchmark.tables import Table
 from gwunet.errors import UsageError
-from gwunet.evaluation.bootstrap import Unit
 from gwunet.evaluation.paired import Difference, paired_difference
+from gwunet.evaluation.resampling import Unit, groups_of_frames
 from gwunet.jsonio import read_json
 from gwunet.plans import Spec
 
@@ -52,7 +52,7 @@ class Frame:
 
     case: str
     group: str
-    """Its patient, or its sequence where patients are not known."""
+    """Its patient, or its sequence where patients are not known or there is one alone."""
     dice: float | None
 
 
@@ -97,9 +97,10 @@ def is_done(path: Path, asked: Asked) -> bool:
 
 
 def scored_frames(summary: Mapping[str, Any]) -> tuple[Unit, tuple[Frame, ...]]:
-    """The frames of a parsed ``summary.json``, in groups of the unit that comes first."""
-    unit: Unit = "patient" if all(frame["patient"] for frame in summary["frames"]) else "sequence"
-    return unit, tuple(Frame(case=frame["case"], group=frame[unit], dice=frame["dice"]) for frame in summary["frames"])
+    """The frames of a parsed ``summary.json``, and what their groups are."""
+    frames = summary["frames"]
+    unit, group_of = groups_of_frames(frames)
+    return unit, tuple(Frame(case=each["case"], group=group_of[each["case"]], dice=each["dice"]) for each in frames)
 
 
 def read_results(table: Table, output: Path) -> Results:

@@ -3,12 +3,14 @@
 import argparse
 import contextlib
 import difflib
+import io
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from gwunet.errors import GwunetError, InterruptionError, UsageError
+from gwunet.jsonio import UNENCODABLE
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 SIGNALLED = 128
@@ -76,6 +78,7 @@ def run(
     with their message alone; anything else is a defect and keeps its traceback.
     """
     arguments = parser.parse_args(argv)
+    _print_any_name()
     try:
         with _logging_to_stderr():
             return command(arguments) or DONE
@@ -91,6 +94,13 @@ def run(
     except KeyboardInterrupt:
         _say_last(f"{parser.prog}: interrupted")
         return INTERRUPTED
+
+
+def _print_any_name() -> None:
+    """What is printed may hold names of files that have no place in the streams' encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=UNENCODABLE)
 
 
 def _say_last(line: str) -> None:

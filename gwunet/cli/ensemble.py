@@ -1,10 +1,11 @@
-"""gw_ensemble: average saved probabilities of several predictions."""
+"""gw_ensemble: masks and wires of the average of several predictions."""
 
 import argparse
 from pathlib import Path
 
 from gwunet.cli.command import make_parser, run
 from gwunet.cli.progress import bar
+from gwunet.cli.wire_flags import add_wire_flags, wanted_wires
 from gwunet.errors import UsageError
 
 THRESHOLD = 0.5
@@ -12,7 +13,9 @@ THRESHOLD = 0.5
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point."""
-    parser = make_parser("Average what gw_predict --save_probabilities wrote with several models, and write masks.")
+    parser = make_parser(
+        "Average what gw_predict --save_probabilities wrote with several models, and write masks and wires of that."
+    )
     parser.add_argument(
         "-i",
         dest="sources",
@@ -36,7 +39,19 @@ def main(argv: list[str] | None = None) -> int:
         metavar="FILE",
         help="the pair's postprocessing.json of gw_find_best_configuration",
     )
+    add_wire_flags(parser)
+    parser.add_argument(
+        "--overlay",
+        type=Path,
+        metavar="FRAMES",
+        help="also pictures of masks and wires on the frames that were predicted",
+    )
     parser.add_argument("--save_probabilities", action="store_true", help="also NAME.npz with the average")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files of these names in OUT, also those that gwunet did not make",
+    )
     return run(_command, parser, argv)
 
 
@@ -57,6 +72,10 @@ def _command(arguments: argparse.Namespace) -> None:
         arguments.output,
         settings=settings,
         save_probabilities=arguments.save_probabilities,
+        wires=wanted_wires(arguments),
+        track=arguments.track,
+        overlay=arguments.overlay,
+        overwrite=arguments.overwrite,
         progress=bar,
     )
     print(

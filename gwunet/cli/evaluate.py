@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gwunet.cli.command import make_parser, run
 from gwunet.cli.evaluation_text import format_comparison, format_summary
+from gwunet.cli.processes import add_processes_flag, processes
 from gwunet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--allow_missing", action="store_true", help="score the frames that both folders have and name the others"
     )
-    parser.add_argument(
-        "-np", dest="processes", type=int, metavar="N", help="frames at a time; without it one for each core, up to 8"
-    )
+    add_processes_flag(parser)
     return run(_evaluate, parser, argv)
 
 
@@ -59,8 +58,6 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     output, predictions = arguments.output, arguments.predictions
     if output is not None and output.suffix != ".json":
         raise UsageError(f"-o {output}: found the ending {output.suffix!r}; wanted the name of a .json file")
-    if arguments.processes is not None and arguments.processes < 1:
-        raise UsageError(f"-np {arguments.processes}: must be at least 1")
     if len(predictions) == 1:
         output = output or predictions[0] / SUMMARY_NAME
         print(format_summary(_scored(arguments, predictions[0], output)))
@@ -83,9 +80,7 @@ def _compare(arguments: argparse.Namespace, predictions: dict[str, Path]) -> Non
 
 
 def _scored(arguments: argparse.Namespace, prediction: Path, output: Path) -> "Summary":
-    from gwunet.device import available_cores
     from gwunet.evaluation import evaluate_folder  # heavy, and --help needs none of it
-    from gwunet.parallel import MAX_PROCESSES
 
     return evaluate_folder(
         arguments.reference,
@@ -93,7 +88,7 @@ def _scored(arguments: argparse.Namespace, prediction: Path, output: Path) -> "S
         output,
         wires=arguments.wires,
         allow_missing=arguments.allow_missing,
-        processes=arguments.processes or min(MAX_PROCESSES, available_cores()),
+        processes=processes(arguments),
         progress=True,
     )
 

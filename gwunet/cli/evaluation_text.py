@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gwunet.evaluation import Scores, Summary
+    from gwunet.evaluation.bootstrap import Intervals
     from gwunet.evaluation.comparison import Compared, Comparison
     from gwunet.evaluation.localization import Distribution, Localization
     from gwunet.evaluation.summary import GroupScores
@@ -25,7 +26,7 @@ def format_summary(summary: "Summary") -> str:
         _counted(summary),
         f"{'':14}{'pooled':>9}  {heading:>18}{'mean of frames':>16}  {heading:>18}",
         *(_row(name, summary) for name in _names(summary.pooled)),
-        f"intervals: bootstrap over {_number_of(intervals.n_groups, intervals.unit)}",
+        _intervals_line(intervals),
         "",
         "as in the paper, %: "
         + "   ".join(f"{name} {'-' if value is None else f'{value:.2f}'}" for name, value in summary.paper.items()),
@@ -75,6 +76,13 @@ def _difference(compared: "Compared", name: str) -> str:
 def _counted(summary: "Summary") -> str:
     parts = [(summary.n_frames, "frame"), (len(summary.sequences), "sequence"), (len(summary.patients), "patient")]
     return ", ".join(_number_of(n, name) for n, name in parts if n)
+
+
+def _intervals_line(intervals: "Intervals") -> str:
+    drawn = _number_of(intervals.n_groups, intervals.unit)
+    if not (intervals.pooled or intervals.per_frame_mean):
+        return f"no intervals: {drawn}, wanted six at least"
+    return f"intervals: bootstrap over {drawn}"
 
 
 def _number_of(n: int, name: str) -> str:
@@ -140,6 +148,11 @@ def _wire_lines(localization: "Localization") -> list[str]:
         f"frames with a missed wire {_percent(scores.frames_with_missed)}, "
         f"with a false one {_percent(scores.frames_with_false)}",
     ]
+    if scores.tips_unknown:
+        lines.append(
+            f"wires whose tip the reference masks do not tell, ends paired as fits best: {scores.tips_unknown} "
+            "(gw_evaluate knows them from centrelines.json)"
+        )
     intervals = localization.confidence_intervals
     if "tip_error_px" in intervals.medians:
         low, high = intervals.medians["tip_error_px"]

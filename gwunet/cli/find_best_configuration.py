@@ -4,8 +4,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from gwunet.cli.command import add_device_flag, add_workspace_flag, make_parser, run
+from gwunet.cli.processes import add_processes_flag, processes
 from gwunet.cli.progress import bar
-from gwunet.errors import UsageError
 
 if TYPE_CHECKING:
     from gwunet.best_configuration import BestConfiguration, Candidate
@@ -30,9 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         "--folds", nargs="+", type=int, metavar="FOLD", help="judge on these folds alone; without it on all"
     )
     parser.add_argument("--disable_ensembling", action="store_true", help="no pairs of configurations")
-    parser.add_argument(
-        "-np", dest="processes", type=int, metavar="N", help="processes; without it one for each core, up to 8"
-    )
+    add_processes_flag(parser)
     parser.add_argument(
         "--allow_leaking_splits", action="store_true", help="accept folds that divide a patient or sequence"
     )
@@ -43,12 +41,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _command(arguments: argparse.Namespace) -> None:
     from gwunet.best_configuration import COMMANDS, commands, find_best_configuration
-    from gwunet.device import available_cores, keep_freed_memory
-    from gwunet.parallel import MAX_PROCESSES
+    from gwunet.device import keep_freed_memory
     from gwunet.workspace import Workspace
 
-    if arguments.processes is not None and arguments.processes < 1:
-        raise UsageError(f"-np {arguments.processes}: must be at least 1")
+    at_a_time = processes(arguments)
     keep_freed_memory()
     workspace = Workspace.find(arguments.workspace)
     best = find_best_configuration(
@@ -59,7 +55,7 @@ def _command(arguments: argparse.Namespace) -> None:
         ensembles=not arguments.disable_ensembling,
         workspace=workspace,
         device=arguments.device,
-        processes=arguments.processes or min(MAX_PROCESSES, available_cores()),
+        processes=at_a_time,
         allow_leaking_splits=arguments.allow_leaking_splits,
         progress=bar,
     )

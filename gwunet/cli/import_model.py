@@ -19,9 +19,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def _command(arguments: argparse.Namespace) -> int:
     from gwunet.exporting import import_model
+    from gwunet.trained import parts_of
 
     folder = import_model(arguments.file, workspace=arguments.workspace, name=arguments.name)
     print(f"installed {folder}")
-    configuration = folder.name.split("__")[0]
+    configuration, _ = parts_of(folder.name)
     print(f"predict with: gw_predict -i FRAMES -o OUT -d {folder.parent.name} -c {configuration}")
     return 0

@@ -6,6 +6,7 @@ import shutil
 
 from gwunet.cli.command import add_workspace_flag, make_parser, run
 from gwunet.cli.decisions import describe_plans
+from gwunet.cli.processes import add_processes_flag, processes
 from gwunet.cli.progress import bar
 
 PIPED_WIDTH = 120
@@ -44,9 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         help="plan fganet_realtime as well, as large as keeps so many frames per second on this machine: measured, so "
         "plan while nothing else runs",
     )
-    parser.add_argument(
-        "-np", dest="processes", type=int, metavar="N", help="processes; without it one for each core, up to 8"
-    )
+    add_processes_flag(parser)
     parser.add_argument(
         "--split_by",
         choices=("patient", "site"),
@@ -60,18 +59,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _command(arguments: argparse.Namespace) -> int:
-    from gwunet.device import available_cores
-    from gwunet.errors import UsageError
-    from gwunet.parallel import MAX_PROCESSES
     from gwunet.planning import check_rate, check_target, plan_dataset, target_machine
     from gwunet.workspace import Workspace
 
     workspace = Workspace.find(arguments.workspace)
-    if arguments.processes is not None and arguments.processes < 1:
-        raise UsageError(f"-np {arguments.processes}: must be at least 1")
+    at_a_time = processes(arguments)
     check_target(arguments.target_device, arguments.memory_gb)  # the machine is looked at while frames are read
     check_rate(arguments.realtime, arguments.target_device)
-    processes = arguments.processes or min(MAX_PROCESSES, available_cores())
     target = functools.partial(target_machine, arguments.target_device, arguments.memory_gb)
     for dataset in arguments.datasets:
         plans = plan_dataset(
@@ -80,7 +74,7 @@ def _command(arguments: argparse.Namespace) -> int:
             configurations=arguments.configurations,
             planner=arguments.planner,
             target=target,
-            processes=processes,
+            processes=at_a_time,
             clean=arguments.clean,
             preprocess=not arguments.no_preprocess,
             realtime_fps=arguments.realtime,

@@ -5,27 +5,28 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gwunet.cli.command import DONE, FAILED, add_device_flag, add_workspace_flag, make_parser, run
 from gwunet.cli.interruption import ending_on_signals
 from gwunet.cli.progress import bar
+from gwunet.cli.wire_flags import add_wire_flags, wanted_wires
 from gwunet.errors import DatasetError, OutputError, UsageError
 from gwunet.progress import no_progress
 
 if TYPE_CHECKING:
     from gwunet.inference.folder import FolderResult
+    from gwunet.inference.live import LiveTally
+    from gwunet.inference.live_folder import LiveFolder
     from gwunet.inference.part import Part
     from gwunet.inference.predictor import Predictor
-    from gwunet.inference.streaming import Streamed
     from gwunet.world import World
 
 STANDARD_INPUT = "-"
 CONFIGURATION = "fganet"
 DTYPES = ("uint8", "uint16")
-Wires = int | Literal["auto", "none"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     _add_places(parser)
     _add_model(parser)
-    _add_wires(parser)
+    add_wire_flags(parser)
     _add_options(parser)
     _add_live_options(parser)
     add_device_flag(parser)
@@ -57,6 +58,11 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--video", type=Path, metavar="FILE", help="also one video of all frames with their masks")
     parser.add_argument("--continue", dest="skip_finished", action="store_true", help="leave finished masks alone")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files of these names in OUT, also those that gwunet did not make",
+    )
     parser.add_argument("--num_parts", type=int, default=1, metavar="N", help="commands that share the frames")
     parser.add_argument("--part_id", type=int, default=0, metavar="K", help="which of them this is, from 0")
 
@@ -91,33 +97,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compile", action="store_true", help="torch.compile: slow to start, then faster")
 
 
-def _add_wires(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--wires",
-        type=_wires,
-        default="auto",
-        metavar="N",
-        help="guidewires in a frame, at most: auto (default), 1, 2, ...; none leaves them alone",
-    )
-    parser.add_argument(
-        "--track", action="store_true", help="wires keep their numbers along a sequence, tips are filtered; with plots"
-    )
-
-
-def _wires(text: str) -> Wires:
-    if text == "auto":
-        return "auto"
-    if text == "none":
-        return "none"
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}; wanted auto, none, or a number from 1 on")
-    return int(text)
-
-
-def _wanted_wires(arguments: argparse.Namespace) -> "int | Literal['auto'] | None":
-    return None if arguments.wires == "none" else arguments.wires
-
-
 def _add_live_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frame_shape", metavar="HxW", help="with -i -: raw pixels of this size come, not PNG files")
     parser.add_argument("--frame_dtype", choices=DTYPES, default=DTYPES[0], help="of raw pixels; low byte first")
@@ -149,12 +128,17 @@ def _predict_files(arguments: argparse.Namespace) -> int:
         if part.count > 1:
             raise UsageError("--video: one part has not all frames; make it with --continue when all parts are done")
         check_video_path(arguments.video)
-    wires = _wanted_wires(arguments)
+    wires = wanted_wires(arguments)
     if arguments.track:
         check_tracking(wires, part, overlay=arguments.overlay)
     source = Path(arguments.source)
     runs = find_frames(
-        source, arguments.output, overlay=arguments.overlay, video=arguments.video, track=arguments.track
+        source,
+        arguments.output,
+        overlay=arguments.overlay,
+        video=arguments.video,
+        track=arguments.track,
+        overwrite=arguments.overwrite,
     )
     predictor, model = _load(arguments, world)
     result = predict_folder(
@@ -231,7 +215,9 @@ def _load_file(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple[
         raise UsageError(
             f"-m: {', '.join(wrong)} cannot be chosen with it, the file holds one model as it was exported"
         )
+    from gwunet.checkpoint import digest_of
     from gwunet.exporting import load_exported
+    from gwunet.inference.run_record import DIGEST
 
     predictor = load_exported(
         arguments.model,
@@ -240,14 +226,18 @@ def _load_file(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple[
         precision=arguments.precision,
         **options,
     )
-    return predictor, {"file": arguments.model.name}
+    return predictor, {"file": arguments.model.name, DIGEST: digest_of(arguments.model)}
 
 
 def _load_trained(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple["Predictor", dict[str, Any]]:
     if arguments.runtime == "onnx" or arguments.provider:
         raise UsageError("--runtime onnx and --provider need an exported model: -m FILE, made by gw_export")
-    from gwunet.inference.predictor import Predictor, find_model, fold_checkpoints
+    from gwunet.checkpoint import digest_of
+    from gwunet.inference.predictor import Predictor
+    from gwunet.inference.run_record import DIGEST
+    from gwunet.inference.trained_folds import find_model, fold_checkpoints
     from gwunet.registry import class_name
+    from gwunet.trained import fold_name, parts_of
     from gwunet.workspace import Workspace
 
     trainer = arguments.trainer
@@ -261,7 +251,8 @@ def _load_trained(arguments: argparse.Namespace, options: dict[str, Any]) -> tup
     workspace = Workspace.find(arguments.workspace)
     dataset = workspace.dataset_name(arguments.dataset)
     base = find_model(workspace, dataset, configuration, trainer)
-    folds = [path.parent.name.removeprefix("fold_") for path in fold_checkpoints(base, arguments.folds, checkpoint)]
+    files = {fold_name(path.parent): path for path in fold_checkpoints(base, arguments.folds, checkpoint)}
+    folds = list(files)
     predictor = Predictor.from_results(
         dataset,
         configuration=configuration,
@@ -273,8 +264,9 @@ def _load_trained(arguments: argparse.Namespace, options: dict[str, Any]) -> tup
         compile=arguments.compile,
         **options,
     )
-    trained = {"configuration": configuration, "trainer": base.name.split("__")[1], "folds": folds}
-    return predictor, {"dataset": dataset, **trained, "checkpoint": checkpoint}
+    trained = {"configuration": configuration, "trainer": parts_of(base.name)[1], "folds": folds}
+    digests = {fold: digest_of(path) for fold, path in files.items()}
+    return predictor, {"dataset": dataset, **trained, "checkpoint": checkpoint, DIGEST: digests}
 
 
 def _predict_live(arguments: argparse.Namespace) -> int:
@@ -290,25 +282,28 @@ def _predict_live(arguments: argparse.Namespace) -> int:
     if wrong:
         raise UsageError(f"-i -: {', '.join(wrong)} cannot be had for frames from standard input")
     from gwunet.inference.live import LiveTally, live_answers
+    from gwunet.inference.live_folder import check_free
     from gwunet.inference.standard_input import open_unbuffered, parse_shape, png_frames, raw_frames
     from gwunet.world import ALONE
 
     shape = parse_shape(arguments.frame_shape) if arguments.frame_shape else None
-    predictor, _ = _load(arguments, ALONE)
+    if arguments.output and not arguments.overwrite:
+        check_free(arguments.output)
+    predictor, model = _load(arguments, ALONE)
     if shape is not None:  # of PNG frames it is known when the first one is there
         predictor.warm_up(shape)
     stream = open_unbuffered(sys.stdin.fileno())
     tally = LiveTally()
-    answers = live_answers(
-        predictor,
-        png_frames(stream) if shape is None else raw_frames(stream, shape, arguments.frame_dtype),
-        tally=tally,
-        waiting=None if arguments.keep_all else 1,
-        keep=_keeper(arguments) if arguments.output else None,
-        wires=_wanted_wires(arguments),
-        track=arguments.track,
-    )
-    with _closed_output_is_an_error():
+    with _closed_output_is_an_error(), _live_folder(arguments, predictor, tally, model) as folder:
+        answers = live_answers(
+            predictor,
+            png_frames(stream) if shape is None else raw_frames(stream, shape, arguments.frame_dtype),
+            tally=tally,
+            waiting=None if arguments.keep_all else 1,
+            keep=folder.keep if folder else None,
+            wires=wanted_wires(arguments),
+            track=arguments.track,
+        )
         for answer in answers:
             print(json.dumps(answer), flush=True)
     if not tally.answered + tally.damaged:
@@ -318,21 +313,30 @@ def _predict_live(arguments: argparse.Namespace) -> int:
     return FAILED if tally.damaged else DONE
 
 
-def _keeper(arguments: argparse.Namespace) -> "Callable[[str, Streamed], str]":
+@contextlib.contextmanager
+def _live_folder(
+    arguments: argparse.Namespace, predictor: "Predictor", tally: "LiveTally", model: dict[str, Any]
+) -> "Iterator[LiveFolder | None]":
+    """What keeps the answers as files; None where they are not kept."""
+    if arguments.output is None:
+        yield None
+        return
+    from gwunet.data.lock import alone_in
     from gwunet.inference.frame_writer import FrameWriter
+    from gwunet.inference.live_folder import LiveFolder
 
+    wires = wanted_wires(arguments)
     writer = FrameWriter(
         output=arguments.output,
         overlay=arguments.overlay,
         probabilities=arguments.save_probabilities,
-        wires=arguments.wires != "none",
+        wires=wires is not None,
     )
-
-    def keep(name: str, streamed: "Streamed") -> str:
-        writer.write(name, streamed.frame, streamed.prediction)
-        return str(writer.mask_path(name))
-
-    return keep
+    with (
+        alone_in(arguments.output),
+        LiveFolder(predictor, writer, tally, model, track=arguments.track, wires=wires) as folder,
+    ):
+        yield folder
 
 
 @contextlib.contextmanager

@@ -14,7 +14,9 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point."""
     parser = make_parser("Train folds of a planned dataset, each validated on its own frames at the end.")
     parser.add_argument("dataset", metavar="DATASET", help="id or folder name")
-    parser.add_argument("folds", metavar="FOLD", nargs="+", help="0 to 4, several of them, or all")
+    parser.add_argument(
+        "folds", metavar="FOLD", nargs="+", help="0 to 4 (fewer where the data make fewer), several of them, or all"
+    )
     parser.add_argument("-c", dest="configuration", default="fganet", metavar="NAME", help="a planned configuration")
     parser.add_argument(
         "-tr", dest="trainer", metavar="TRAINER", help="in place of the plan's: a name, or module:Class"
@@ -75,6 +77,8 @@ def _command(arguments: argparse.Namespace) -> int:
         tensorboard=arguments.tensorboard,
         pretrained_weights=arguments.pretrained_weights,
     )
+    if len(arguments.folds) > 1:
+        _check_folds(arguments)
     if arguments.num_gpus != 1:
         return launch(arguments.num_gpus, arguments.device)
     keep_freed_memory()
@@ -86,6 +90,20 @@ def _command(arguments: argparse.Namespace) -> int:
             resume = arguments.resume and (fold in going_on or not going_on)
             _train(fold, arguments, options, resume)
     return 0
+
+
+def _check_folds(arguments: argparse.Namespace) -> None:
+    """Refuse a fold that does not exist before hours are spent on those before it."""
+    from gwunet.dataset import Dataset
+    from gwunet.training import read_splits
+    from gwunet.workspace import Workspace
+
+    workspace = Workspace.find(arguments.workspace)
+    name = workspace.dataset_name(arguments.dataset)
+    raw = Dataset.open(workspace.raw_dataset(name))
+    splits = read_splits(workspace.preprocessed_dataset(name), raw, arguments.allow_leaking_splits)
+    for fold in arguments.folds:
+        splits.fold(fold)
 
 
 def _train(fold: str, arguments: argparse.Namespace, options: "TrainConfig", resume: bool) -> None:

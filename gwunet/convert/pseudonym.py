@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gwunet.errors import OutputError
 from gwunet.grouping import Origin
+from gwunet.jsonio import as_utf8
 
 KEY_NAME = "grouping.key"
 _KEY_BYTES = 32
@@ -61,7 +62,7 @@ class Pseudonyms:
     def name(self, *identity: str) -> str:
         """A name for an identity made of several parts, such as ``("patient", issuer, number)``."""
         # With lengths before the parts, ("ab", "c") and ("a", "bc") differ.
-        message = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in identity)
+        message = b"".join(len(part).to_bytes(4, "big") + part for part in map(as_utf8, identity))
         return hmac.new(self.key, message, hashlib.sha256).hexdigest()[:_DIGITS]
 
 

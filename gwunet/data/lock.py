@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -23,17 +24,44 @@ def locked(folder: Path, doing: str = "preparing") -> Iterator[None]:
     Raises:
         OutputError: another command holds it, or the folder cannot be written to.
     """
+    with _opened(folder, "choose another --workspace") as file:
+        _lock(file, folder, doing)
+        yield
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other commands from writing to a folder of results, which is made if it is not there.
+
+    The file that is locked goes in the end, so that nothing but results is left to those who look at them.
+
+    Raises:
+        OutputError: as ``locked``.
+    """
+    path = folder / LOCK
+    with contextlib.ExitStack() as stack:
+        is_current = False
+        while not is_current:
+            file = stack.enter_context(_opened(folder, "give another folder"))
+            _lock(file, folder, "writing to")
+            # The command that held it may have ended in between, and taken the name away from this file.
+            is_current = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _opened(folder: Path, otherwise: str) -> BinaryIO:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("ab")
+        return (folder / LOCK).open("ab")
     except OSError as problem:
         raise OutputError(
             f"{folder}: found that it cannot be written to ({problem.strerror}); wanted a folder of one's own: "
-            "change its permissions, or choose another --workspace"
+            f"change its permissions, or {otherwise}"
         ) from problem
-    with file:
-        _lock(file, folder, doing)
-        yield
 
 
 def _lock(file: BinaryIO, folder: Path, doing: str) -> None:

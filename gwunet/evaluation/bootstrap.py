@@ -1,21 +1,24 @@
-"""Bootstrap confidence intervals: whole patients or sequences are drawn, since their frames resemble one another."""
+"""Bootstrap confidence intervals of pooled and mean scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.evaluation.metrics import METRICS, Counts, FrameScore, rates
+from gwunet.evaluation.resampling import (
+    FEWEST_GROUPS,
+    LEVEL,
+    RESAMPLES,
+    SEED,
+    TOO_FEW_GROUPS,
+    Unit,
+    draw,
+    limits,
+    ratios,
+)
 
-Unit = Literal["patient", "sequence", "frame"]
-
-LEVEL = 0.95
-RESAMPLES = 1000
-SEED = 20250428
-
-TOO_FEW_GROUPS = "an interval needs two groups at least"
 NO_COUNTS = "no interval for the pooled value, which does not follow from counts; see per_frame_mean"
 
 
@@ -42,11 +45,13 @@ class Intervals:
 def bootstrap(groups: Sequence[Sequence[FrameScore]], unit: Unit, n_resamples: int = RESAMPLES) -> Intervals:
     """Percentile intervals from resampled groups; the same frames always give the same intervals.
 
-    Resamples in which a metric is undefined (no wire drawn, say) do not count for it.
+    There are none below ``FEWEST_GROUPS`` groups. Resamples in which a metric is undefined (no wire drawn, say) do not
+    count for it.
     """
-    draws = np.random.default_rng(SEED).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), n_resamples)
-    pooled = _limits(_resampled_pooled(groups, draws)) if len(groups) > 1 else {}
-    means = _limits(_resampled_means(groups, draws)) if len(groups) > 1 else {}
+    draws = draw(len(groups), n_resamples)
+    enough = len(groups) >= FEWEST_GROUPS
+    pooled = _limits(_resampled_pooled(groups, draws)) if enough else {}
+    means = _limits(_resampled_means(groups, draws)) if enough else {}
     reasons = {f"pooled.{name}": _reason(groups, name, NO_COUNTS) for name in METRICS if name not in pooled}
     reasons |= {f"per_frame_mean.{name}": _reason(groups, name) for name in METRICS if name not in means}
     return Intervals(
@@ -76,23 +81,16 @@ def _resampled_means(
     resampled = {}
     for name in METRICS:
         defined = [[value for frame in group if (value := frame.scores.value(name)) is not None] for group in groups]
-        sums, numbers = (draws @ [function(values) for values in defined] for function in (sum, len))
-        resampled[name] = np.where(numbers > 0, sums / np.maximum(numbers, 1), np.nan)
+        resampled[name] = ratios(draws, list(map(sum, defined)), list(map(len, defined)))
     return resampled
 
 
 def _limits(resampled: Mapping[str, NDArray[np.float64]]) -> dict[str, tuple[float, float]]:
-    limits = {}
-    for name, values in resampled.items():
-        defined = values[~np.isnan(values)]
-        if len(defined):
-            lower, upper = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-            limits[name] = (float(lower), float(upper))
-    return limits
+    return {name: found for name, values in resampled.items() if (found := limits(values)) is not None}
 
 
 def _reason(groups: Sequence[Sequence[FrameScore]], metric: str, otherwise: str = "no frame has the metric") -> str:
-    if len(groups) < 2:
+    if len(groups) < FEWEST_GROUPS:
         return TOO_FEW_GROUPS
     known = any(frame.scores.value(metric) is not None for group in groups for frame in group)
     return otherwise if known else "no frame has the metric"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gwunet.errors import UsageError
-from gwunet.evaluation.bootstrap import Unit
 from gwunet.evaluation.metrics import METRICS
 from gwunet.evaluation.paired import Difference, paired_difference
+from gwunet.evaluation.resampling import Unit, groups_of_frames
 from gwunet.evaluation.summary import Summary
 
 SCHEMA_VERSION = 1
@@ -49,7 +49,7 @@ class Comparison:
 def compare(summaries: Mapping[str, Summary]) -> Comparison:
     """Put the scores of the frames that all have side by side.
 
-    Whole patients are drawn where every frame's is known and there are two at least, else sequences, else frames.
+    For intervals whole groups are drawn as ``gwunet.evaluation.resampling.unit_of`` says.
 
     Args:
         summaries: name of each prediction -> its scores; two at least.
@@ -64,7 +64,8 @@ def compare(summaries: Mapping[str, Summary]) -> Comparison:
     anywhere = set.union(*(set(of_one) for of_one in frames.values()))
     if not everywhere:
         raise UsageError(f"{', '.join(summaries)}: have no frame in common; give predictions of the same frames")
-    unit, group_of = _groups(next(iter(frames.values())), sorted(everywhere))
+    first = next(iter(frames.values()))
+    unit, group_of = groups_of_frames([first[case] for case in sorted(everywhere)])
     values = {name: _values(summary, everywhere) for name, summary in summaries.items()}
     present = [metric for metric in (*METRICS, *WIRE_METRICS) if any(of_one.get(metric) for of_one in values.values())]
     return Comparison(
@@ -79,17 +80,6 @@ def compare(summaries: Mapping[str, Summary]) -> Comparison:
             for metric in present
         ),
     )
-
-
-def _groups(frames: Mapping[str, Mapping[str, Any]], cases: list[str]) -> tuple[Unit, dict[str, str]]:
-    """What is drawn, and case -> its group."""
-    patients = {case: frames[case]["patient"] for case in cases}
-    if None not in patients.values() and len(set(patients.values())) > 1:
-        return "patient", patients
-    sequences = {case: frames[case]["sequence"] for case in cases}
-    if None not in sequences.values():
-        return "sequence", {case: f"{patients[case]}/{sequence}" for case, sequence in sequences.items()}
-    return "frame", {case: case for case in cases}
 
 
 def _values(summary: Summary, cases: set[str]) -> dict[str, dict[str, float]]:

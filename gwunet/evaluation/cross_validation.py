@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from gwunet.dataset import Dataset
 from gwunet.errors import UsageError
-from gwunet.evaluation.bootstrap import Intervals, Unit
 from gwunet.evaluation.choice import GAPS_PX, Chosen, OutOfFoldFrame, choose_gap, choose_settings
-from gwunet.evaluation.metrics import METRICS, FrameScore, Mask, Scores, score_frame
-from gwunet.evaluation.paired import FEWEST_GROUPS
+from gwunet.evaluation.metrics import FrameScore, Mask, Scores, score_frame
 from gwunet.evaluation.settings_grid import SettingsGrid, dice_on_grid
 from gwunet.evaluation.summary import Summary, mean_scores, pooled_scores, summarise
 from gwunet.io.probability import read_average
@@ -23,7 +21,6 @@ from gwunet.progress import Progress, no_progress
 
 SCHEMA_VERSION: Literal[1] = 1
 FILE_NAME = "cross_validation.json"
-TOO_FEW_GROUPS = f"no interval from fewer than {FEWEST_GROUPS} groups"
 
 Run = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
@@ -149,8 +146,8 @@ def cross_validate(
             FoldChoice(fold=fold, settings=chosen.to_ship(), chosen_on=tuple(sorted({f.fold for f in chosen.frames})))
             for fold, chosen in by_fold.items()
         ),
-        as_planned=_with_enough_groups(summarise(plain, groups)),
-        postprocessed=_with_enough_groups(summarise(scores, groups)),
+        as_planned=summarise(plain, groups),
+        postprocessed=summarise(scores, groups),
         per_fold=_parts(frames, plain, scores, lambda frame: str(frame.fold)),
         sites=_parts(frames, plain, scores, lambda frame: frame.case.site),
         fold_of={frame.case.name: frame.fold for frame in frames},
@@ -286,20 +283,3 @@ def _parts(
             )
         )
     return tuple(parts)
-
-
-def _with_enough_groups(summary: Summary) -> Summary:
-    """Without intervals where they would come from too few groups."""
-    intervals = summary.confidence_intervals
-    if intervals.n_groups >= FEWEST_GROUPS:
-        return summary
-    reasons = {f"{kind}.{name}": TOO_FEW_GROUPS for kind in ("pooled", "per_frame_mean") for name in METRICS}
-    none: Intervals = dataclasses.replace(intervals, pooled={}, per_frame_mean={}, not_computed=reasons)
-    return dataclasses.replace(summary, confidence_intervals=none)
-
-
-def groups_of(summary: Summary) -> tuple[Unit, dict[str, str]]:
-    """What the summary's intervals draw, and which of them each case belongs to."""
-    unit = summary.confidence_intervals.unit
-    key = {"patient": "patient", "sequence": "sequence", "frame": "case"}[unit]
-    return unit, {frame["case"]: f"{frame['patient']} {frame[key]}" for frame in summary.frames}

@@ -1,26 +1,36 @@
 """A folder of predicted masks scored against a folder of reference masks."""
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gwunet.dataset import IGNORE, Dataset
-from gwunet.errors import DatasetError, UsageError
+from gwunet.errors import DatasetError, FrameError, UsageError
 from gwunet.evaluation.geometry import Point
 from gwunet.evaluation.localization import summarise_localization
+from gwunet.evaluation.made_with import made_with
 from gwunet.evaluation.metrics import FrameScore, score_frame
 from gwunet.evaluation.summary import Group, Summary, summarise
 from gwunet.evaluation.tables import write_summary
 from gwunet.evaluation.wire_sources import CaseWires, TrueWires, find_wires, read_known_wires
 from gwunet.evaluation.wires import WireScore
-from gwunet.io.frames import BINARY_MASK, FRAME_ENDINGS, list_frames, read_mask
-from gwunet.io.probability import read_probability
+from gwunet.exposed_field import find_field
+from gwunet.io.frames import BINARY_MASK, FRAME_ENDINGS, read_frame, read_mask, visible_files
+from gwunet.io.probability import read_field, read_probability
 from gwunet.parallel import workers
 
 NAMES_SHOWN = 10
+DRAWN = ("overlays", "tracks")
+"""Folders beside the masks with what ``gw_predict --overlay`` and ``--track`` draw."""
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_folder(
@@ -34,13 +44,14 @@ def evaluate_folder(
     processes: int = 1,
     progress: bool = False,
 ) -> Summary:
-    """Score every mask in ``prediction``; frames are paired by name without ending.
+    """Score every mask in ``prediction``; frames are paired by their path in the folder without ending: ``a/b/frame``.
 
     Args:
         reference: folder of masks. If it is labelsTr or labelsTs of a dataset, patients, sequences, left-out pixels
             and, where it was simulated, tips and centrelines are that dataset's.
         prediction: folder of masks, with ``<case>.npz`` beside them where probabilities were saved, and
-            ``centrelines.json`` where wires were located.
+            ``centrelines.json`` where wires were located. Folders named as those that ``gw_predict`` draws in are not
+            looked at, unless the reference has them.
         output: JSON file to write the summary to; its tables go beside it as CSV.
         tips: case -> true tips (row, column) in pixels; by default those of a simulated dataset.
         wires: judge where wires run: "auto" where ``centrelines.json`` gives the true ones; "masks" locates them in
@@ -60,8 +71,8 @@ def evaluate_folder(
     """
     if wires not in get_args(TrueWires):
         raise UsageError(f"wires: found {wires!r}, wanted one of {', '.join(get_args(TrueWires))}")
-    references = _Reference.open(reference)
-    predictions = _frames_by_case(prediction)
+    references = _Reference.open(reference, prediction)
+    predictions = _frames_by_case(prediction, [reference.resolve(), *_drawn(reference, prediction)])
     cases, not_scored = _paired(references.masks, predictions, reference, prediction, allow_missing)
     known = read_known_wires(reference)
     sequences = references.sequences(cases)
@@ -76,13 +87,14 @@ def evaluate_folder(
             prediction=predictions[case],
             tips=tuple(tips.get(case, ())),
             wires=None if sources is None else sources.cases.get(case),
+            image=references.images.get(case),
         )
         for case in cases
     ]
     with workers(processes, len(jobs), str(prediction)) as run:
         done = tqdm(run(_score, jobs), total=len(jobs), desc="evaluating", unit="frame", disable=not progress)
         scores, wire_scores = zip(*done, strict=True)
-    summary = summarise(scores, references.groups, not_scored)
+    summary = dataclasses.replace(summarise(scores, references.groups, not_scored), made_with=made_with(prediction))
     if sources is not None:
         found = {score.case: score for score in wire_scores if score is not None}
         judged = summarise_localization(
@@ -109,12 +121,20 @@ class _Reference:
     """Case -> patient and sequence; None where unknown."""
     frame: Mapping[str, int]
     """Case -> position in its sequence, where it has one."""
+    images: Mapping[str, Path]
+    """Case -> its frame, where it is a dataset's."""
 
     @classmethod
-    def open(cls, folder: Path) -> "_Reference":
-        """As a part of a dataset where it is one."""
+    def open(cls, folder: Path, prediction: Path) -> "_Reference":
+        """As a part of a dataset where it is one; the folder of predictions, if it lies within, is none of it."""
         if folder.name not in ("labelsTr", "labelsTs") or not (folder.parent / "dataset.json").is_file():
-            return cls(masks=_frames_by_case(folder), meaning=dict(BINARY_MASK), groups=None, frame={})
+            return cls(
+                masks=_frames_by_case(folder, [prediction.resolve()]),
+                meaning=dict(BINARY_MASK),
+                groups=None,
+                frame={},
+                images={},
+            )
         dataset = Dataset.open(folder.parent)
         cases = [case for case in (dataset.training if folder.name == "labelsTr" else dataset.test) if case.mask]
         return cls(
@@ -122,6 +142,7 @@ class _Reference:
             meaning=dict(dataset.mask_meaning),
             groups={case.name: (case.patient, case.sequence) for case in cases},
             frame={case.name: case.frame for case in cases if case.frame is not None},
+            images={case.name: case.image for case in cases},
         )
 
     def sequences(self, cases: Iterable[str]) -> list[list[str]] | None:
@@ -145,6 +166,8 @@ class _Job:
     tips: tuple[Point, ...]
     wires: CaseWires | None
     """None where they are not judged."""
+    image: Path | None = None
+    """The frame, where the dataset has it."""
 
 
 def _score(job: _Job) -> tuple[FrameScore, WireScore | None]:
@@ -153,20 +176,47 @@ def _score(job: _Job) -> tuple[FrameScore, WireScore | None]:
     score = score_frame(job.case, reference, prediction, read_probability(saved) if saved.is_file() else None, job.tips)
     if job.wires is None:
         return score, None
-    return score, job.wires.score(job.case, reference == 1, (prediction == 1) & (reference != IGNORE))
+    field = _exposed(job, reference.shape) if job.wires.needs_masks else None
+    return score, job.wires.score(job.case, reference == 1, (prediction == 1) & (reference != IGNORE), field)
 
 
-def _frames_by_case(folder: Path) -> dict[str, Path]:
-    paths = list_frames(folder)
-    if not paths:
-        raise DatasetError(f"{folder}: found no masks; wanted files ending in {', '.join(FRAME_ENDINGS)}")
+def _exposed(job: _Job, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Where the frame was exposed, as the prediction has it or else the frame itself; None where neither is there."""
+    saved = job.prediction.with_suffix(".npz")
+    field = read_field(saved) if saved.is_file() else None
+    if field is None and job.image is not None:
+        with contextlib.suppress(FrameError):  # a frame is not needed to judge masks
+            field = find_field(read_frame(job.image), None)
+    return field if field is not None and field.shape == shape else None
+
+
+def _drawn(reference: Path, prediction: Path) -> list[Path]:
+    """Folders of pictures that are no masks."""
+    found = [name for name in DRAWN if (prediction / name).is_dir() and not (reference / name).is_dir()]
+    if found:
+        logger.info("%s: not looked at: %s, where gw_predict draws", prediction, " and ".join(found))
+    return [(prediction / name).resolve() for name in found]
+
+
+def _frames_by_case(folder: Path, left_out: Collection[Path] = ()) -> dict[str, Path]:
+    """By path in the folder, without ending; in the order of the names."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: found no such folder; wanted a folder of masks: check the path")
     by_case: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in by_case:
-            raise DatasetError(
-                f"{folder}: found {by_case[path.stem].name} and {path.name}; wanted one mask per frame: remove one"
-            )
-        by_case[path.stem] = path
+    for path in visible_files(folder, left_out):
+        if path.suffix.lower() not in FRAME_ENDINGS:
+            continue
+        inside = path.relative_to(folder)
+        case = inside.with_suffix("").as_posix()
+        if case in by_case:
+            other = by_case[case].relative_to(folder)
+            raise DatasetError(f"{folder}: found {other} and {inside}; wanted one mask per frame: remove one")
+        by_case[case] = path
+    if not by_case:
+        raise DatasetError(
+            f"{folder}: found no masks; wanted files ending in {', '.join(FRAME_ENDINGS)}, there or in the folders "
+            "below"
+        )
     return by_case
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from gwunet.evaluation.bootstrap import Unit
+from gwunet.evaluation.resampling import Unit, unit_of
 from gwunet.evaluation.wire_intervals import WireIntervals, wire_intervals
 from gwunet.evaluation.wires import REACH_PX, PlainWire, Wire, WireMatch, WireScore, curve_distance_px
 
@@ -20,6 +20,7 @@ NO_WIRE_AT_ALL = "no wire in the reference nor in the prediction"
 NO_MATCH = "no predicted wire matches a wire of the reference"
 NOT_TRACKED = "the predicted wires have no identities (gw_predict --track gives them)"
 NOT_NUMBERED = "the true wires have no identities: they were located in masks"
+NO_TIP_KNOWN = "the reference masks tell of no matched wire which end is its tip"
 NO_SEQUENCES = "no sequences known"
 
 
@@ -63,10 +64,12 @@ class LocalizationScores:
     """Share of the frames in which a wire is missed."""
     frames_with_false: float
     ends_swapped: float | None
-    """Share of the matched wires whose tip was taken for the base."""
+    """Share of the matched wires whose tip was taken for the base, of those whose tip the reference tells."""
     identity_switches: int | None
     """How often a true wire is found under another identity than the last time."""
     not_computed: Mapping[str, str] = field(default_factory=dict)
+    tips_unknown: int = 0
+    """Matched wires of reference masks that do not tell which end is the tip: their ends are paired as fits best."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,17 +129,19 @@ def summarise_localization(
         )
         for patient, of_patient in by_patient.items()
     ]
-    unit: Unit = "sequence" if in_time else "frame"
-    drawn = in_time or [[frame] for frame in scores.values()]
-    if len(by_patient) > 1 and all(group.patient is not None for group in by_sequence):
-        unit, drawn = "patient", [list(itertools.chain(*of_patient)) for of_patient in by_patient.values()]
+    unit = unit_of([(group.patient, group.name) for group in by_sequence] or [(None, None)])
+    drawn: dict[Unit, list[list[WireScore]]] = {
+        "patient": [list(itertools.chain(*of_patient)) for of_patient in by_patient.values()],
+        "sequence": in_time,
+        "frame": [[frame] for frame in scores.values()],
+    }
     return Localization(
         reference=sources[0],
         prediction=sources[1],
         all_frames=score_localization(list(scores.values()), None if sequences is None else in_time),
         sequences=tuple(by_sequence),
         patients=tuple(patients),
-        confidence_intervals=wire_intervals(drawn, unit),
+        confidence_intervals=wire_intervals(drawn[unit], unit),
         not_judged=tuple(sorted(not_judged)),
         wires=tuple(wire_rows(list(scores.values()))),
     )
@@ -156,13 +161,14 @@ def score_localization(
     n_wires, n_predicted = sum(frame.n_reference for frame in scores), sum(frame.n_predicted for frame in scores)
     n_frames, n_matched = len(scores), len(matches)
     missed, false = [len(frame.missed) for frame in scores], [len(frame.false) for frame in scores]
+    n_unknown = sum(not match.is_tip_known for match in matches)
     measured: dict[str, Any] = {
         **{name: _distribution([getattr(match, name) for match in matches]) for name in DISTANCES},
         "precision": _share(n_matched, n_predicted),
         "recall": _share(n_matched, n_wires),
         "f1": _share(2 * n_matched, n_wires + n_predicted),
         "quality": _share(2 * sum(match.f1 for match in matches), n_wires + n_predicted),
-        "ends_swapped": _share(sum(match.ends_swapped for match in matches), n_matched),
+        "ends_swapped": _share(sum(match.ends_swapped for match in matches), n_matched - n_unknown),
     }
     switches, untracked = _all_switches(sequences, matches)
     return LocalizationScores(
@@ -180,7 +186,9 @@ def score_localization(
         frames_with_missed=sum(map(bool, missed)) / n_frames,
         frames_with_false=sum(map(bool, false)) / n_frames,
         identity_switches=switches,
-        not_computed=_reasons(n_wires, n_predicted, n_matched, untracked),
+        not_computed=_reasons(n_wires, n_predicted, n_matched, untracked)
+        | ({"ends_swapped": NO_TIP_KNOWN} if 0 < n_matched == n_unknown else {}),
+        tips_unknown=n_unknown,
     )
 
 
@@ -280,7 +288,7 @@ def wire_rows(scores: Sequence[WireScore]) -> list[dict[str, Any]]:
                     "reference_identity": match.reference_identity,
                     "predicted_identity": match.predicted_identity,
                     **{name: getattr(match, name) for name in (*DISTANCES, "precision", "recall", "f1")},
-                    "ends_swapped": match.ends_swapped,
+                    "ends_swapped": match.ends_swapped if match.is_tip_known else None,
                 }
             )
         rows += [_unmatched(frame.case, reference=wire + 1) for wire in frame.missed]

@@ -6,10 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from gwunet.evaluation.bootstrap import LEVEL, RESAMPLES, SEED, Unit
-
-FEWEST_GROUPS = 6
-"""Of fewer groups drawn with replacement the limits of an interval say little: it is not given."""
+from gwunet.evaluation.resampling import FEWEST_GROUPS, Unit, draw, limits, ratios
 
 Verdict = Literal["a difference is shown", "no difference shown", "too few groups to tell"]
 
@@ -52,12 +49,7 @@ def paired_difference(
     names, numbers = np.unique([group_of[case] for case in cases], return_inverse=True)
     differences = np.array([one[1][case] - other[1][case] for case in cases])
     sums, sizes = np.bincount(numbers, differences), np.bincount(numbers)
-    interval, verdict = None, "too few groups to tell"
-    if len(names) >= FEWEST_GROUPS:
-        draws = np.random.default_rng(SEED).multinomial(len(names), np.full(len(names), 1 / len(names)), RESAMPLES)
-        limits = np.quantile(draws @ sums / (draws @ sizes), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        interval = (float(limits[0]), float(limits[1]))
-        verdict = "no difference shown" if interval[0] <= 0 <= interval[1] else "a difference is shown"
+    interval = limits(ratios(draw(len(names)), sums, sizes)) if len(names) >= FEWEST_GROUPS else None
     return Difference(
         one=one[0],
         other=other[0],
@@ -66,5 +58,11 @@ def paired_difference(
         interval=interval,
         unit=unit,
         n_groups=len(names),
-        verdict=verdict,  # type: ignore[arg-type]
+        verdict=_verdict(interval),
     )
+
+
+def _verdict(interval: tuple[float, float] | None) -> Verdict:
+    if interval is None:
+        return "too few groups to tell"
+    return "no difference shown" if interval[0] <= 0 <= interval[1] else "a difference is shown"

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from gwunet.errors import UsageError
-from gwunet.evaluation.bootstrap import Intervals, Unit, bootstrap
+from gwunet.evaluation.bootstrap import Intervals, bootstrap
 from gwunet.evaluation.calibration import Calibration, describe_calibration
 from gwunet.evaluation.localization import Localization
 from gwunet.evaluation.metrics import METRICS, NO_PROBABILITY, FrameScore, Scores, Tally, score
+from gwunet.evaluation.resampling import Unit, unit_of
 from gwunet.jsonio import to_json
 
 SCHEMA_VERSION = 1
@@ -70,6 +71,9 @@ class Summary:
     """Reliability of the probabilities of all frames; null where none are given."""
     localization: Localization | None = None
     """How well wires are located; null where that is not judged."""
+    made_with: str | None = None
+    """SHA-256 of what the records of ``gw_predict`` or ``gw_ensemble`` say of how the masks were made: by it
+    scores of masks that were replaced since are told. Null without a record."""
 
 
 def summarise(
@@ -188,14 +192,13 @@ def _intervals(
     by_sequence: Mapping[Group, list[FrameScore]],
     by_patient: Mapping[str, list[FrameScore]],
 ) -> Intervals:
-    """Intervals over patients where every frame has one, else over sequences where known, else over frames."""
-    unit: Unit = "frame"
-    groups: list[list[FrameScore]] = [[frame] for frame in scores]
-    if by_sequence:
-        unit, groups = "sequence", list(by_sequence.values())
-    if len(by_patient) > 1 and sum(map(len, by_patient.values())) == len(scores):
-        unit, groups = "patient", list(by_patient.values())
-    return bootstrap(groups, unit)
+    unit = unit_of(by_sequence or [(None, None)])
+    groups: dict[Unit, list[list[FrameScore]]] = {
+        "patient": list(by_patient.values()),
+        "sequence": list(by_sequence.values()),
+        "frame": [[frame] for frame in scores],
+    }
+    return bootstrap(groups[unit], unit)
 
 
 def _has_wire(frame: FrameScore) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from gwunet.evaluation.localization import WIRE_COLUMNS
 from gwunet.evaluation.metrics import METRICS
 from gwunet.evaluation.summary import GroupScores, Summary
-from gwunet.jsonio import replacing, write_json
+from gwunet.jsonio import UNENCODABLE, replacing, write_json
 
 FRAME_COLUMNS = ("case", "patient", "sequence", "tp", "fp", "fn", "tn", *METRICS, "not_computed")
 PATIENT_COLUMNS = ("patient", "frames", *(f"{kind}_{name}" for name in METRICS for kind in ("pooled", "mean")))
@@ -44,7 +44,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
     Raises:
         OutputError: the file cannot be written.
     """
-    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8", errors=UNENCODABLE) as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)

@@ -1,4 +1,4 @@
-"""Bootstrap confidence intervals of what is said about wires: whole patients or sequences are drawn."""
+"""Bootstrap confidence intervals of what is said about wires."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,14 +6,22 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.evaluation.bootstrap import LEVEL, RESAMPLES, SEED, Unit
-from gwunet.evaluation.paired import FEWEST_GROUPS
+from gwunet.evaluation.resampling import (
+    FEWEST_GROUPS,
+    LEVEL,
+    RESAMPLES,
+    SEED,
+    TOO_FEW_GROUPS,
+    Unit,
+    draw,
+    limits,
+    ratios,
+)
 from gwunet.evaluation.wires import WireMatch, WireScore
 
 MEDIANS = ("tip_error_px", "base_error_px", "mean_distance_px")
 RESAMPLES_AT_ONCE = 100
 """Bounds memory."""
-TOO_FEW_GROUPS = "an interval needs six groups at least"
 NEVER_DEFINED = "no resample has a value"
 
 
@@ -43,12 +51,12 @@ def wire_intervals(groups: Sequence[Sequence[WireScore]], unit: Unit) -> WireInt
         unit: which of these.
     """
     enough = len(groups) >= FEWEST_GROUPS
-    draws = np.random.default_rng(SEED).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), RESAMPLES)
+    draws = draw(len(groups))
     medians = {name: _medians(groups, name, draws) for name in MEDIANS if enough}
-    shares = {name: _ratios(*counted, draws) for name, counted in _counts(groups).items() if enough}
-    limits = {name: _limits(values) for name, values in (medians | shares).items()}
+    shares = {name: ratios(draws, *counted) for name, counted in _counts(groups).items() if enough}
+    found = {name: limits(values) for name, values in (medians | shares).items()}
     reason = NEVER_DEFINED if enough else TOO_FEW_GROUPS
-    known = {name: found for name, found in limits.items() if found is not None}
+    known = {name: interval for name, interval in found.items() if interval is not None}
     return WireIntervals(
         level=LEVEL,
         unit=unit,
@@ -74,12 +82,6 @@ def _counts(groups: Sequence[Sequence[WireScore]]) -> dict[str, tuple[list[int],
 
 def _sizes(groups: Sequence[Sequence[WireScore]]) -> list[int]:
     return list(map(len, groups))
-
-
-def _ratios(part: Sequence[int], whole: Sequence[int], draws: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(R,) ratio of sums in every resample, NaN where there is nothing to divide by."""
-    below = draws @ np.asarray(whole)
-    return np.where(below > 0, draws @ np.asarray(part) / np.maximum(below, 1), np.nan)
 
 
 def _medians(groups: Sequence[Sequence[WireScore]], name: str, draws: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -113,11 +115,3 @@ def _weighted_medians(values: NDArray[np.float64], times: NDArray[np.int64]) -> 
 def _error(match: WireMatch, name: str) -> float:
     value: float = getattr(match, name)
     return value
-
-
-def _limits(values: NDArray[np.float64]) -> tuple[float, float] | None:
-    defined = values[~np.isnan(values)]
-    if not len(defined):
-        return None
-    lower, upper = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(lower), float(upper)

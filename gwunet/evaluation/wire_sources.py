@@ -1,5 +1,6 @@
 """Where the true and the predicted wires of each case come from: files, or masks in which they are located."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 from gwunet.errors import SchemaError
 from gwunet.evaluation.centreline_file import CENTRELINES_NAME, KnownWires, read_centrelines
 from gwunet.evaluation.localization import with_identities
-from gwunet.evaluation.wires import Wire, WireScore, score_wires
-from gwunet.localization import locate_guidewires
+from gwunet.evaluation.wires import PlainWire, Wire, WireScore, score_wires
+from gwunet.localization import Guidewire, locate_guidewires
 
 TrueWires = Literal["auto", "masks", "none"]
 """Where the true wires come from: a file alone; masks where there is no file; nowhere."""
@@ -25,11 +26,38 @@ class CaseWires:
     reference: Sequence[Wire] | None
     predicted: Sequence[Wire] | None
 
-    def score(self, case: str, reference: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> WireScore:
-        """Compare them; the masks are both (H, W)."""
-        true = locate_guidewires(reference) if self.reference is None else self.reference
-        found = locate_guidewires(predicted) if self.predicted is None else self.predicted
-        return score_wires(case, true, found)
+    @property
+    def needs_masks(self) -> bool:
+        """Whether any are to be located."""
+        return self.reference is None or self.predicted is None
+
+    def score(
+        self,
+        case: str,
+        reference: NDArray[np.bool_],
+        predicted: NDArray[np.bool_],
+        field: NDArray[np.bool_] | None = None,
+    ) -> WireScore:
+        """Compare them; the masks are both (H, W), as is the exposed field, where it is known.
+
+        Without the field a wire that comes in at a collimator has two free ends, and which is the tip is a guess.
+        """
+        found = locate_guidewires(predicted, field=field) if self.predicted is None else self.predicted
+        if self.reference is not None:
+            return score_wires(case, self.reference, found)
+        return _score_located(case, locate_guidewires(reference, field=field), found)
+
+
+def _score_located(case: str, true: Sequence[Guidewire], found: Sequence[Wire]) -> WireScore:
+    """Where the reference itself only guesses which end is the tip, the prediction's guess is not held against it."""
+    unknown = {number for number, wire in enumerate(true) if "base_uncertain" in wire.flags}
+    score = score_wires(case, true, found)
+    turned = {match.reference for match in score.matches if match.ends_swapped} & unknown
+    if turned:
+        curves = [wire.centreline[::-1] if number in turned else wire.centreline for number, wire in enumerate(true)]
+        score = score_wires(case, [PlainWire(curve) for curve in curves], found)
+    matches = [dataclasses.replace(match, is_tip_known=match.reference not in unknown) for match in score.matches]
+    return dataclasses.replace(score, matches=tuple(matches))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

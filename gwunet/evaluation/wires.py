@@ -68,6 +68,8 @@ class WireMatch:
     """Part of the true curve that is at most ``NEAR_PX`` from the predicted one."""
     ends_swapped: bool
     """The sum of tip and base error would be smaller with the predicted ends exchanged."""
+    is_tip_known: bool = True
+    """Whether the reference says which end is the tip; where not, the ends are paired as fits best."""
 
     @property
     def f1(self) -> float:

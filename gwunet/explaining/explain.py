@@ -18,12 +18,13 @@ from gwunet.explaining.errors import find_errors
 from gwunet.explaining.grad_cam import explain_wire, usual_layer
 from gwunet.explaining.panels import Row, Seen, draw_comparison, draw_grad_cam
 from gwunet.exposed_field import Box, Frame
-from gwunet.inference.predictor import find_model
+from gwunet.inference.trained_folds import find_model
 from gwunet.io.frames import read_mask
 from gwunet.jsonio import write_json
 from gwunet.networks import build_network
 from gwunet.preprocessing import crop_frame, normalise, put_back
 from gwunet.progress import Progress, no_progress
+from gwunet.trained import fold_folder, parts_of, trained_models
 from gwunet.workspace import Workspace
 
 FRAMES = 4
@@ -90,8 +91,7 @@ def explain_dataset(
     """
     if n_frames < 1:
         raise UsageError(f"-n {n_frames}: must be at least 1")
-    if not isinstance(workspace, Workspace):
-        workspace = Workspace.find(workspace)
+    workspace = Workspace.find(workspace)
     name = workspace.dataset_name(dataset)
     raw = Dataset.open(workspace.raw_dataset(name))
     torch_device = resolve_device(device)
@@ -122,17 +122,21 @@ def _models(
     device: torch.device,
 ) -> list[_Model]:
     results = workspace.results_dataset(dataset)
-    present = sorted(
-        path.parts[-4].split("__")[0] for path in results.glob(f"*__*/fold_{fold}/validation/summary.json")
-    )
-    wanted = list(configurations) if configurations is not None else list(dict.fromkeys(present))
+    validated = [model for model in trained_models(results) if _summary(fold_folder(model, fold)).is_file()]
+    present = sorted({parts_of(model.name)[0] for model in validated})
+    wanted = list(configurations) if configurations is not None else present
     if not wanted:
         raise ModelError(f"{results}: found no validated fold {fold}; run gw_train {dataset} {fold} first")
-    return [_model(find_model(workspace, dataset, name, trainer) / f"fold_{fold}", device) for name in wanted]
+    return [_model(fold_folder(find_model(workspace, dataset, name, trainer), fold), device) for name in wanted]
+
+
+def _summary(folder: Path) -> Path:
+    """What the fold's validation leaves."""
+    return folder / "validation" / "summary.json"
 
 
 def _model(folder: Path, device: torch.device) -> _Model:
-    if not (folder / "validation" / "summary.json").is_file():
+    if not _summary(folder).is_file():
         raise ModelError(
             f"{folder}: found no validation; wanted a trained and validated fold: run gw_train, or choose -f"
         )

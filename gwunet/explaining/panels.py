@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gwunet.explaining.errors import Mark
 from gwunet.exposed_field import Frame
 from gwunet.inference.overlay import draw_overlay
-from gwunet.jsonio import replacing
+from gwunet.jsonio import printable, replacing
 
 ARROW_COLOURS = {"break": "#ffd400", "missed": "#ff3b30", "wrong": "#ff3b30"}
 """As in the paper's figure 8."""
@@ -95,7 +95,7 @@ def _draw(
             axes.imshow(pictures[number][column])
             axes.set(xticks=[], yticks=[], xlim=(box[1].start, box[1].stop), ylim=(box[0].stop, box[0].start))
             # Names come from other people: a dollar sign in one is no formula.
-            axes.set_xlabel(told[column], fontsize=8, parse_math=False)
+            axes.set_xlabel(printable(told[column]), fontsize=8, parse_math=False)
             if not number:
                 axes.set_title(columns[column], fontsize=9, parse_math=False)
             for mark in marks[number][column][:MOST_ARROWS]:

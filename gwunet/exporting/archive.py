@@ -177,6 +177,11 @@ class _AtMost(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch has 
         super().__init__()  # type: ignore[no-untyped-call]
         self.left = elements
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Torch would import its compiler to keep it from this code, which no compiler sees: seconds at every start.
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         del types
         if args and isinstance(args[0], list | tuple) and all(isinstance(edge, int) for edge in args[0]):

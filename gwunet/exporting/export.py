@@ -18,10 +18,12 @@ from gwunet.exporting.onnx_file import write_onnx
 from gwunet.exporting.onnx_runtime import choose_provider
 from gwunet.exposed_field import Frame
 from gwunet.inference.chosen_settings import chosen_settings
-from gwunet.inference.predictor import Predictor, find_model, fold_checkpoints
+from gwunet.inference.predictor import Predictor
+from gwunet.inference.trained_folds import find_model, fold_checkpoints
 from gwunet.io.frames import list_frames, read_frame
 from gwunet.jsonio import replacing
 from gwunet.networks import build_network
+from gwunet.trained import fold_name
 from gwunet.workspace import Workspace
 
 FRAMES_TO_COMPARE = 4
@@ -83,11 +85,10 @@ def export_model(
         raise UsageError(f"{path}: is a folder; -o names the file")
     if format == "onnx":
         choose_provider(provider)
-    if not isinstance(workspace, Workspace):
-        workspace = Workspace.find(workspace)
+    workspace = Workspace.find(workspace)
     name = workspace.dataset_name(dataset)
     files = fold_checkpoints(find_model(workspace, name, configuration, trainer), folds, checkpoint)
-    names = tuple(file.parent.name.removeprefix("fold_") for file in files)
+    names = tuple(fold_name(file.parent) for file in files)
     checkpoints = tuple(load_checkpoint(file) for file in files)
     settings = chosen_settings(files)
     trained = Predictor(checkpoints, device="cpu", precision="fp32")

@@ -11,6 +11,7 @@ from gwunet.jsonio import write_json
 from gwunet.plans import Plans
 from gwunet.postprocessing.shipped import FILE_NAME as POSTPROCESSING
 from gwunet.postprocessing.shipped import ShippedPostprocessing, write_shipped
+from gwunet.trained import fold_folder, model_name
 from gwunet.workspace import Workspace
 
 
@@ -30,8 +31,7 @@ def import_model(path: Path, *, workspace: Workspace | str | Path | None = None,
         UsageError: the dataset's name is unfit or its id taken, or the model stands there already.
         OutputError: it cannot be written.
     """
-    if not isinstance(workspace, Workspace):
-        workspace = Workspace.find(workspace)
+    workspace = Workspace.find(workspace)
     if not path.is_file():
         raise UsageError(f"{path}: no such file; wanted an archive that gw_export --format zip wrote")
     description, checkpoints = read_archive(path)
@@ -40,7 +40,7 @@ def import_model(path: Path, *, workspace: Workspace | str | Path | None = None,
     except UsageError as problem:
         raise UsageError(f"{path}: {problem}, with --name") from problem
     configuration = description.configuration
-    folder = workspace.results / dataset / f"{configuration.name}__{description.trainer}"
+    folder = workspace.results / dataset / model_name(configuration.name, description.trainer)
     if folder.exists() or folder.is_symlink():
         raise UsageError(
             f"{folder}: found a model there already, which is never overwritten; move it away, or import under another "
@@ -72,7 +72,7 @@ def import_model(path: Path, *, workspace: Workspace | str | Path | None = None,
                 )
                 write_shipped(partial / POSTPROCESSING, shipped)
             for fold, checkpoint in zip(description.folds, checkpoints, strict=True):
-                save_checkpoint(partial / f"fold_{fold}" / FINAL, checkpoint)
+                save_checkpoint(fold_folder(partial, fold) / FINAL, checkpoint)
             partial.chmod(folder.parent.stat().st_mode & 0o777)
             partial.rename(folder)
         finally:

@@ -11,7 +11,8 @@ from gwunet.exporting.archive import read_archive
 from gwunet.exporting.description import ModelDescription
 from gwunet.exporting.onnx_file import read_onnx
 from gwunet.exporting.onnx_runtime import OnnxNetwork, choose_provider
-from gwunet.inference.predictor import PrecisionName, Predictor
+from gwunet.inference.predictor import Predictor
+from gwunet.inference.torch_networks import PrecisionName
 
 logger = logging.getLogger(__name__)
 

@@ -1,19 +1,35 @@
-"""``gw_ensemble``: the saved probabilities of several predictions averaged, and masks of the average."""
+"""``gw_ensemble``: the saved probabilities of several predictions averaged, and masks and wires of the average."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 import gwunet
+from gwunet.data.lock import alone_in
 from gwunet.errors import FrameError, UsageError
+from gwunet.inference.folder_pictures import FolderPictures
+from gwunet.inference.folder_wires import FolderWires, check_tracking
+from gwunet.inference.frame_writer import FrameWriter
+from gwunet.inference.own_results import ENSEMBLE, check_own, results_of
+from gwunet.inference.part import Part
+from gwunet.inference.places import Places
+from gwunet.inference.prediction import Prediction, Wires
+from gwunet.inference.recorded_runs import recorded_runs
+from gwunet.inference.sources import Run, find_runs
 from gwunet.io.frames import write_mask
-from gwunet.io.probability import read_average, read_shape, write_probability
+from gwunet.io.probability import read_average, read_field, read_shape, write_probability
 from gwunet.jsonio import write_json
 from gwunet.postprocessing import Postprocessing
 from gwunet.progress import Progress, no_progress
 
-RECORD = "ensemble.json"
+logger = logging.getLogger(__name__)
+
+RECORD = ENSEMBLE
 SCHEMA_VERSION: Literal[1] = 1
 NAMES_SHOWN = 5
 
@@ -30,6 +46,13 @@ class EnsembleRecord:
     settings: Postprocessing
     save_probabilities: bool
     n_frames: int
+    wires: int | Literal["auto", "none"] = "none"
+    """How many were looked for in a frame; in files from before they could be, none."""
+    track: bool = False
+    """Whether they kept their numbers along a sequence."""
+    overlay: bool = False
+    state: Literal["running", "finished"] = "finished"
+    """``running`` in a file that nobody works on any more: the command was killed, or failed."""
 
 
 def ensemble_folders(
@@ -38,37 +61,56 @@ def ensemble_folders(
     *,
     settings: Postprocessing,
     save_probabilities: bool = False,
+    wires: Wires | None = "auto",
+    track: bool = False,
+    overlay: Path | None = None,
+    overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> EnsembleRecord:
     """Average what ``gw_predict --save_probabilities`` wrote, frame by frame, and write masks (0/255 PNG).
 
-    Everything is compared before anything is written. Memory holds one frame.
+    Everything is compared before anything is written; then earlier results of these frames are removed. Memory holds
+    one frame.
 
     Args:
-        sources: two folders or more, with ``<name>.npz`` of the same frames, also in folders below.
+        sources: two folders or more, with ``<name>.npz`` of the same frames, also in folders below. Which sequences the
+            frames are of, and millimetres, come from the run records there.
         output: folder for ``<name>.png`` and ``ensemble.json``.
         settings: from the average to the mask.
         save_probabilities: also ``<name>.npz`` with the average, rounded to steps of 1/255.
+        wires: how many wires are looked for in a frame, for ``guidewires.csv`` and ``centrelines.json``; None for none.
+        track: keep the wires' numbers along each sequence; also ``tracks/<sequence>.png``.
+        overlay: the frames that were predicted, a folder or a file; also ``overlays/<name>.png``.
+        overwrite: replace files of these names in ``output`` also where no record says that this program made them.
         progress: see ``gwunet.progress.Progress``.
 
     Raises:
         UsageError: there are fewer than two folders, one has no probabilities, or they differ in frames; or the output
-            is one of them.
+            is one of them, or holds what others made; or there are no frames of these names to draw on.
+        DatasetError: there are no frames to draw on.
         FrameError: a file is damaged, or a frame's sizes differ.
-        OutputError: a result cannot be written.
+        OutputError: a result cannot be written, or another command writes there.
     """
     if len({source.resolve() for source in sources}) < max(2, len(sources)):
         raise UsageError(f"-i {' '.join(map(str, sources))}: wanted two different folders or more to average")
     if any(output.resolve() == source.resolve() for source in sources):
         raise UsageError(f"-o {output}: holds the masks of one of the models; give another folder")
+    if track:
+        check_tracking(wires, Part(), overlay=overlay is not None)
     names = _common_names(sources)
+    writer = FrameWriter(
+        output=output,
+        overlay=overlay is not None,
+        probabilities=save_probabilities,
+        wires=wires is not None,
+        draws_later=True,
+    )
+    _check_output(sources, writer, names)
     for name in names:
         _check_sizes([source / f"{name}.npz" for source in sources])
-    for name in progress(names, len(names), "ensemble"):
-        levels, top = read_average([source / f"{name}.npz" for source in sources])
-        if save_probabilities:
-            write_probability(output / f"{name}.npz", levels / top)
-        write_mask(output / f"{name}.png", settings.mask_of_levels(levels, top))
+    frames = () if overlay is None else _frames(overlay, writer, names)
+    if not overwrite:
+        check_own(output, results_of(writer, names))
     record = EnsembleRecord(
         schema_version=SCHEMA_VERSION,
         gwunet=gwunet.__version__,
@@ -76,9 +118,88 @@ def ensemble_folders(
         settings=settings,
         save_probabilities=save_probabilities,
         n_frames=len(names),
+        wires=wires or "none",
+        track=track,
+        overlay=overlay is not None,
+        state="running",
     )
-    write_json(output / RECORD, record)
+    with alone_in(output):
+        found = FolderWires(writer, recorded_runs(sources, names), Part(), wires=wires, track=track)
+        write_json(output / RECORD, record)
+        found.forget()
+        for name in names:
+            writer.forget(name)
+        for name in progress(names, len(names), "ensemble"):
+            _average([source / f"{name}.npz" for source in sources], name, writer, found, settings)
+        found.write()
+        if overlay is not None:
+            _draw(FolderPictures(frames, writer, found), names, progress)
+        record = dataclasses.replace(record, state="finished")
+        write_json(output / RECORD, record)
     return record
+
+
+def _average(
+    paths: Sequence[Path], name: str, writer: FrameWriter, wires: FolderWires, settings: Postprocessing
+) -> None:
+    """Write the results of one frame, the mask last."""
+    levels, top = read_average(paths)
+    mask, field = settings.mask_of_levels(levels, top), _exposed_in_any(paths)
+    place = wires.places.at(name)
+    assert place is not None
+    wires.find(place, Prediction(mask, levels.astype(np.float32) / np.float32(top), field, settings.threshold))
+    if writer.probabilities:
+        write_probability(writer.probability_path(name), levels / top, field)
+    write_mask(writer.mask_path(name), mask)
+
+
+def _exposed_in_any(paths: Sequence[Path]) -> NDArray[np.bool_] | None:
+    """Where the average of one frame's files may be above 0; None where they know of no limit."""
+    fields = []
+    for path in paths:
+        field = read_field(path)
+        if field is None:
+            return None
+        fields.append(field)
+    exposed: NDArray[np.bool_] = np.logical_or.reduce(fields)
+    return exposed
+
+
+def _frames(overlay: Path, writer: FrameWriter, names: Sequence[str]) -> tuple[Run, ...]:
+    """The files with the frames, if those of these names may be among them."""
+    runs = find_runs(overlay, outside=[writer.output])
+    files = {run.path.resolve() for run in runs}
+    if any(path.resolve() in files for name in names for path in (writer.mask_path(name), writer.overlay_path(name))):
+        raise UsageError(f"-o {writer.output}: holds the frames themselves; give another folder for the masks")
+    places = Places(runs)
+    missing = [name for name in names if places.find(name) is None]
+    if missing:
+        raise UsageError(
+            f"--overlay {overlay}: found no frames for {len(missing)} of {len(names)}: {_listed(missing)}; wanted what "
+            "gw_predict -i took"
+        )
+    return runs
+
+
+def _draw(pictures: FolderPictures, names: Sequence[str], progress: Progress) -> None:
+    drawn = set(progress(pictures.write(frozenset(names)), len(names), "overlays"))
+    missing = [name for name in names if name not in drawn]
+    if missing:
+        logger.warning("without an overlay: %s, which could not be drawn on their frames", _listed(missing))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+
+
+def _check_output(sources: Sequence[Path], writer: FrameWriter, names: Sequence[str]) -> None:
+    """Refuse a folder in or above one of the models' whose files would take the place of theirs."""
+
+    def files_in(folder: Path) -> set[Path]:
+        return {folder.resolve() / f"{name}{ending}" for name in names for ending in (".npz", ".png")}
+
+    if any(files_in(source) & files_in(writer.output) for source in sources):
+        raise UsageError(f"-o {writer.output}: holds the masks of one of the models; give another folder")
 
 
 def _common_names(sources: Sequence[Path]) -> list[str]:

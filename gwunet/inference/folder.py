@@ -1,16 +1,20 @@
 """Prediction of a folder of frames, a run or a video: masks, overlays and probabilities as files."""
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gwunet.data.lock import alone_in
 from gwunet.errors import UsageError
 from gwunet.inference.ahead import ahead
 from gwunet.inference.annotated_video import write_video
 from gwunet.inference.folder_job import FolderJob
+from gwunet.inference.folder_pictures import FolderPictures
 from gwunet.inference.folder_wires import PLOTS, FolderWires, check_tracking
 from gwunet.inference.frame_writer import OVERLAYS, FrameWriter
+from gwunet.inference.own_results import check_own, is_own_video, results_of_runs
 from gwunet.inference.part import Part
 from gwunet.inference.prediction import Wires
 from gwunet.inference.predictor import Predictor
@@ -39,17 +43,24 @@ class FolderResult:
 
 
 def find_frames(
-    source: Path, output: Path, *, overlay: bool = False, video: Path | None = None, track: bool = False
+    source: Path,
+    output: Path,
+    *,
+    overlay: bool = False,
+    video: Path | None = None,
+    track: bool = False,
+    overwrite: bool = False,
 ) -> tuple[Run, ...]:
     """The files with frames at ``source``, after a check that no result lands on one of them.
 
     Raises:
-        UsageError: there is nothing at ``source``, or results would overwrite frames or each other.
+        UsageError: there is nothing at ``source``, or results would overwrite frames or each other, or without
+            ``overwrite`` files in ``output`` that this program did not make.
         DatasetError: it holds no frames, or two files whose masks would have one name.
     """
     if output.is_file():
         raise UsageError(f"{output}: found a file; wanted a folder for the masks")
-    runs = find_runs(source, outside=[output] if video is None else [output, video])
+    runs = _runs_without_own_video(source, output, video)
     places = {run.path.resolve() for run in runs}
     holds_frames = output.resolve() in {path.parent for path in places} or (
         _is_below(output, source) and _has_pictures(output) and not any(output.glob(PATTERN))
@@ -62,6 +73,22 @@ def find_frames(
         among = next((folder for folder in pictures if run.name.startswith(f"{folder}/")), None)
         if among is not None:
             raise UsageError(f"{run.path}: its mask would stand among the {among}; rename the folder {among}")
+    if not overwrite:
+        check_own(output, results_of_runs(writer, runs))
+    return runs
+
+
+def _runs_without_own_video(source: Path, output: Path, video: Path | None) -> tuple[Run, ...]:
+    """The files with frames; a video that an earlier command wrote among them is none, any other is not replaced."""
+    if video is None:
+        return find_runs(source, outside=[output])
+    is_own = _is_below(video, source) and is_own_video(video, output)
+    runs = find_runs(source, outside=[output, video] if is_own else [output])
+    if video.exists() and any(run.path.exists() and video.samefile(run.path) for run in runs):
+        raise UsageError(
+            f"--video {video}: found one of the videos that are read, and no record in {output} that gwunet wrote it; "
+            "wanted another file to write to: choose another name, or move that video away"
+        )
     return runs
 
 
@@ -76,6 +103,7 @@ def predict_folder(
     wires: Wires | None = "auto",
     track: bool = False,
     skip_finished: bool = False,
+    overwrite: bool = False,
     part: Part | None = None,
     model: dict[str, Any] | None = None,
     runs: Sequence[Run] | None = None,
@@ -99,47 +127,61 @@ def predict_folder(
             number at their end), filter their tips and bridge missing frames; also ``tracks/<sequence>.png``.
         skip_finished: leave frames whose mask is there already. Without it, earlier results of these frames are removed
             first, so that an interrupted command leaves none of another model.
+        overwrite: replace files of these names in ``output`` also where no record says that this program made them.
         part: the frames to take, where several commands share them. Its record is ``run_part_<number>.json``.
         model: what the model is called by, for the record.
         runs: what ``find_frames`` found at ``source``, where it was asked already.
         progress: see ``gwunet.progress.Progress``; a total of 0 is not known.
 
     Raises:
-        UsageError: there is nothing at ``source``, or results would overwrite frames.
+        UsageError: there is nothing at ``source``, or results would overwrite frames, or what others made.
         DatasetError: it holds no frames.
         ModelError: not even one tile fits into the device's memory.
-        OutputError: a result cannot be written.
+        OutputError: a result cannot be written, or another command without ``part`` writes there.
         InterruptionError: a signal came; the masks so far stand.
     """
     if runs is None:
-        runs = find_frames(source, output, overlay=overlay, video=video, track=track)
+        runs = find_frames(source, output, overlay=overlay, video=video, track=track, overwrite=overwrite)
     part = part or Part()
     if track:
         check_tracking(wires, part, overlay=overlay)
     writer = FrameWriter(
         output=output, overlay=overlay, probabilities=save_probabilities, wires=wires is not None, draws_later=track
     )
-    found = FolderWires(writer, runs, part, wires=wires, track=track)
-    job = FolderJob(predictor, runs, writer, skip_finished, part, found)
-    job.remove_temporary_files(video)
-    record = Recorder(job, source.name, model or {"configuration": predictor.configuration.name})
-    if not skip_finished:
-        job.forget_earlier_results()
-    with record:
-        job.predict(progress)
-        found.write()
-        if track and overlay:
-            job.write_overlays(progress)
-        if video is not None:
-            frame_time_ms = next((run.frame_time_ms for run in runs if run.frame_time_ms is not None), None)
-            pictures = progress(job.pictures(), job.count(also_finished=True), "video")
-            write_video(video, ahead(pictures, DRAW_AHEAD), frame_time_ms)
+    with alone_in(output) if part.count == 1 else contextlib.nullcontext():
+        found = FolderWires(writer, runs, part, wires=wires, track=track)
+        job = FolderJob(predictor, runs, writer, skip_finished, part, found)
+        job.remove_temporary_files(video)
+        record = Recorder(job, source.name, model or {"configuration": predictor.configuration.name})
+        if not skip_finished:
+            job.forget_earlier_results()
+        with record:
+            job.predict(progress)
+            found.write()
+            pictures = FolderPictures(runs, writer, found)
+            if overlay:
+                _write_overlays(job, pictures, progress)
+            if video is not None:
+                frame_time_ms = next((run.frame_time_ms for run in runs if run.frame_time_ms is not None), None)
+                drawn = progress(pictures.drawn(), job.count(also_finished=True), "video")
+                if write_video(video, ahead(drawn, DRAW_AHEAD), frame_time_ms):
+                    record.has_written(video)
     return FolderResult(
         n_frames=job.n_written,
         n_finished_before=job.n_finished,
         failed=tuple(failure.reason for failure in job.failed),
         seconds=job.seconds,
     )
+
+
+def _write_overlays(job: FolderJob, pictures: FolderPictures, progress: Progress) -> None:
+    """Those that were not drawn with their masks."""
+    if job.writer.draws_later:
+        for _ in progress(pictures.write(), job.count(also_finished=True), "overlays"):
+            pass
+    elif job.to_draw:
+        for _ in progress(pictures.write(job.to_draw), len(job.to_draw), "overlays"):
+            pass
 
 
 def _is_below(path: Path, folder: Path) -> bool:

@@ -9,11 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gwunet.errors import FrameError
 from gwunet.exposed_field import Frame
-from gwunet.inference.annotated_video import Picture
 from gwunet.inference.folder_wires import FolderWires
 from gwunet.inference.frame_writer import FrameWriter
 from gwunet.inference.part import Part
@@ -22,9 +20,8 @@ from gwunet.inference.prediction import Prediction
 from gwunet.inference.predictor import Predictor
 from gwunet.inference.run_record import Failure
 from gwunet.inference.sources import Run, SourceFrame, VideoFile, frame_index, frame_name
-from gwunet.inference.wire_overlay import draw_with_wires
 from gwunet.io.frames import read_mask
-from gwunet.io.probability import read_probability
+from gwunet.io.probability import LEVELS, read_levels
 from gwunet.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -58,6 +55,11 @@ class FolderJob:
         self.n_written = self.n_finished = 0
         self.seconds = 0.0
         self.skips_finished = skip_finished
+        self.draws_anew = False
+        """Whether overlays of finished frames do not show what this command's would."""
+        self.to_draw: set[str] = set()
+        """Finished frames without the overlay that is wanted."""
+        self._n_located = 0
 
     def remove_temporary_files(self, video: Path | None) -> None:
         """Those that a killed command left; of commands that share the work, the ones nobody writes any more."""
@@ -118,6 +120,11 @@ class FolderJob:
                 while pending:
                     self._settle(pending.popleft())
                 self.seconds = time.perf_counter() - start
+        if self._n_located:
+            logger.info(
+                "wires of %d frames finished before: found in their saved probabilities, or else in their masks",
+                self._n_located,
+            )
 
     def _write(self, place: Place, frame: Frame, prediction: Prediction) -> None:
         # The mask comes last: where it is, the frame is finished, and its wires are kept.
@@ -136,7 +143,9 @@ class FolderJob:
                 place = self.wires.places.of(run, index, item.name)
                 if self.skips_finished and self.writer.is_finished(item.name):
                     self.n_finished += 1
-                    self._find_wires_of_finished(place, item)
+                    is_found_anew = self._find_wires_of_finished(place, item)
+                    if self.writer.overlay:
+                        self._look_at_overlay(item.name, self.draws_anew or is_found_anew)
                     continue
                 try:
                     frame = item.read()
@@ -147,47 +156,36 @@ class FolderJob:
                 asked.append((place, frame))
                 yield frame
 
-    def _find_wires_of_finished(self, place: Place, item: SourceFrame) -> None:
-        """Find the wires of a frame that got its mask when none were looked for; the mask stays as it is."""
-        if self.wires.wires is None or self.wires.has(place.name):
-            return
+    def _look_at_overlay(self, name: str, is_outdated: bool) -> None:
+        path = self.writer.overlay_path(name)
+        if is_outdated:  # goes now, so that where this command is killed the next one sees what is missing
+            path.unlink(missing_ok=True)
+        if not path.is_file():
+            self.to_draw.add(name)
+
+    def _find_wires_of_finished(self, place: Place, item: SourceFrame) -> bool:
+        """Find the wires of a frame that got its mask when not so many were looked for; the mask stays.
+
+        Returns:
+            Whether they were found now.
+        """
+        if self.wires.wires is None or self.wires.is_found(place.name):
+            return False
         try:
             frame, mask = item.read(), read_mask(self.writer.mask_path(place.name))
             path = self.writer.probability_path(place.name)
-            probability = (read_probability(path) if path.is_file() else mask).astype(np.float32)
+            probability = (
+                read_levels(path).astype(np.float32) / np.float32(LEVELS) if path.is_file() else mask.astype(np.float32)
+            )
             if not mask.shape == probability.shape == frame.shape:
                 raise FrameError(f"{place.name}: its mask has another size; predict it again")
         except FrameError as problem:
             logger.warning("its wires are not found: %s", problem)
-            return
+            return False
         field, threshold = self.predictor.exposed_field(frame), self.predictor.inference.threshold
         self.wires.find(place, Prediction(mask, probability, field, threshold))
-
-    def write_overlays(self, progress: Progress) -> None:
-        """Draw the overlays of all finished frames with their tracked wires."""
-        pictures = self._finished("without an overlay")
-        for name, frame, mask in progress(pictures, self.count(also_finished=True), "overlays"):
-            self.writer.write_overlay(name, frame, mask, self.wires.of(name))
-
-    def pictures(self) -> Iterator[Picture]:
-        """All frames that have a mask, with it and the wires drawn on them."""
-        for name, frame, mask in self._finished("not in the video"):
-            yield draw_with_wires(frame, mask, self.wires.of(name))
-
-    def _finished(self, otherwise: str) -> Iterator[tuple[str, Frame, NDArray[np.uint8]]]:
-        """All frames that have a mask, and it; read again, so that memory does not grow."""
-        for item in (item for run in self.runs for item in run.frames()):
-            if not self.writer.is_finished(item.name):
-                continue
-            try:
-                frame, mask = item.read(), read_mask(self.writer.mask_path(item.name))
-            except FrameError as problem:
-                logger.warning("%s: %s", otherwise, problem)
-                continue
-            if mask.shape == frame.shape:
-                yield item.name, frame, mask
-            else:
-                logger.warning("%s: %s: its mask has another size; predict it again", otherwise, item.name)
+        self._n_located += 1
+        return True
 
 
 def _temporary(folder: Path, ending: str) -> list[Path]:

@@ -60,7 +60,7 @@ class FrameWriter:
             OutputError: a file cannot be written.
         """
         if self.probabilities:
-            write_probability(self.probability_path(name), prediction.probability)
+            write_probability(self.probability_path(name), prediction.probability, prediction.field)
         if self.overlay and not self.draws_later:
             self.write_overlay(name, frame, prediction.mask, prediction.guidewires if self.wires else ())
         write_mask(self.mask_path(name), prediction.mask)

@@ -1,5 +1,7 @@
 """The wires of one sequence, frame by frame."""
 
+import dataclasses
+
 from gwunet.inference.prediction import Prediction, Spacing, Wires
 from gwunet.localization import Tracker
 
@@ -27,7 +29,9 @@ class Localizer:
             prediction: of a frame.
             frames_passed: since the one before; more than 1 where frames were dropped.
         """
-        found = prediction.locate(wires=self._wires, spacing_mm=self._spacing_mm)
+        if self._spacing_mm is not None:
+            prediction = dataclasses.replace(prediction, spacing_mm=self._spacing_mm)
+        found = prediction.locate(wires=self._wires)
         if self._tracker is not None:
-            found = self._tracker.update(found, frames_passed=frames_passed)
+            found = self._tracker.update(found, frames_passed=frames_passed, frame_shape=prediction.mask.shape)
         return prediction.with_guidewires(found)

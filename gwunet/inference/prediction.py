@@ -28,6 +28,8 @@ class Prediction:
     """``(H, W)``: True where the frame was exposed; None where it was everywhere."""
     threshold: float = 0.5
     """Probability from which a pixel is wire."""
+    spacing_mm: Spacing | None = None
+    """Of the frame's pixels, for lengths in millimetres; None where unknown."""
 
     @functools.cached_property
     def guidewires(self) -> list[Guidewire]:
@@ -39,16 +41,20 @@ class Prediction:
 
         Args:
             wires: how many; see ``gwunet.localization.locate_guidewires``.
-            spacing_mm: of the frame's pixels, for lengths in millimetres.
+            spacing_mm: of the frame's pixels, for lengths in millimetres; None as the prediction has it.
         """
+        is_of_threshold = np.array_equal(self.probability >= self.threshold, self.mask)
         return locate_guidewires(
-            self._as_masked(), wires=wires, field=self.field, spacing_mm=spacing_mm, threshold=self.threshold
+            self.probability if is_of_threshold else self._as_masked(),
+            wires=wires,
+            field=self.field,
+            spacing_mm=spacing_mm or self.spacing_mm,
+            threshold=self.threshold,
+            support=None if is_of_threshold else self.probability,
         )
 
     def _as_masked(self) -> NDArray[np.float32]:
         """Probabilities that reach the threshold in the mask's pixels alone: postprocessing may have changed some."""
-        if np.array_equal(self.probability >= self.threshold, self.mask):
-            return self.probability
         below = np.nextafter(np.float32(self.threshold), np.float32(0))
         masked: NDArray[np.float32] = np.where(
             self.mask == 1, np.maximum(self.probability, self.threshold), np.minimum(self.probability, below)

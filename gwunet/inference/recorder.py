@@ -1,10 +1,15 @@
 """``run.json`` while a command runs, and after it."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
+from gwunet.checkpoint import digest_of
 from gwunet.errors import InterruptionError, SchemaError
 from gwunet.inference.folder_job import FolderJob
+from gwunet.inference.frame_writer import FrameWriter
+from gwunet.inference.prediction import Wires
+from gwunet.inference.predictor import Predictor
 from gwunet.inference.run_record import (
     RunFile,
     RunOptions,
@@ -29,34 +34,51 @@ class Recorder:
         self._source = source
         self._model = model
         self._path = job.writer.output / record_name(job.part.count, job.part.number)
-        inference, writer = job.predictor.inference, job.writer
-        self._options = RunOptions(
-            mirror=inference.mirror,
-            step=inference.step,
-            threshold=inference.threshold,
-            overlay=writer.overlay,
-            save_probabilities=writer.probabilities,
-            wires=job.wires.wires or "none",
-        )
-        self._different = self._compare() if job.skips_finished else ()
+        self._options = options_of(job.predictor, job.writer, job.wires.wires, job.wires.track)
+        self._different: tuple[str, ...] = ()
+        self._video_sha256: str | None = None
+        self._look_at_earlier()
 
-    def _compare(self) -> tuple[str, ...]:
+    def has_written(self, video: Path) -> None:
+        """Record a video, so that the next command knows it."""
+        self._video_sha256 = digest_of(video)
+
+    def _look_at_earlier(self) -> None:
         try:
             earlier = earlier_record(self._path)
         except SchemaError as problem:
-            logger.warning("it cannot be seen what made the masks that are there already: %s", problem)
-            return ()
+            if self._job.skips_finished:
+                logger.warning("it cannot be seen what made the masks that are there already: %s", problem)
+            return
         if earlier is None:
-            return ()
-        different = differences(earlier, self._model, self._options, self._job.predictor.runtime)
-        if different:
+            return
+        self._video_sha256 = earlier.video_sha256
+        if self._job.skips_finished:
+            self._compare(earlier)
+
+    def _compare(self, earlier: RunRecord) -> None:
+        self._different = differences(earlier, self._model, self._options, self._job.predictor.runtime)
+        if self._different:
             logger.warning(
-                "%s: masks that are there already were made with other options and stay as they are: %s; without "
-                "--continue all are made anew",
+                "%s: frames finished before were made with other options, and their masks stay as they are: %s; "
+                "without --continue all are made anew",
                 self._path.parent,
-                ", ".join(different),
+                ", ".join(self._different),
             )
-        return different
+        self._compare_overlays(earlier.options)
+
+    def _compare_overlays(self, earlier: RunOptions) -> None:
+        """An overlay shows the wires as its command found them."""
+        now = self._options
+        if (earlier.overlay, earlier.wires, earlier.track) == (True, now.wires, now.track):
+            return
+        self._job.draws_anew = True
+        if earlier.overlay and not now.overlay:
+            logger.warning(
+                "%s: overlays of finished frames stay, with the wires that the run before found; --overlay draws them "
+                "anew",
+                self._path.parent,
+            )
 
     def __enter__(self) -> None:
         self._write("running")
@@ -97,8 +119,25 @@ class Recorder:
             seconds=round(seconds, 3),
             frames_per_second=round(n_frames / seconds, 2) if n_frames and seconds else None,
             ms_per_frame=round(1000 * seconds / n_frames, 2) if n_frames else None,
+            video_sha256=self._video_sha256,
         )
 
 
+def options_of(predictor: Predictor, writer: FrameWriter, wires: Wires | None, track: bool) -> RunOptions:
+    """What the masks of a command depend on, for its record."""
+    inference = predictor.inference
+    return RunOptions(
+        mirror=inference.mirror,
+        step=inference.step,
+        threshold=inference.threshold,
+        overlay=writer.overlay,
+        save_probabilities=writer.probabilities,
+        wires=wires or "none",
+        track=track,
+    )
+
+
 def _run_file(run: Run) -> RunFile:
-    return RunFile(name=run.name, n_frames=run.n_frames, frame_time_ms=run.frame_time_ms, spacing=run.spacing)
+    return RunFile(
+        name=run.name, n_frames=run.n_frames, frame_time_ms=run.frame_time_ms, spacing=run.spacing, place=run.place
+    )

@@ -7,11 +7,18 @@ from typing import Any, Literal
 
 import gwunet
 from gwunet.errors import SchemaError
+from gwunet.inference.series import InSequence
 from gwunet.io.spacing import PixelSpacing
 from gwunet.jsonio import read_json
 
 SCHEMA_VERSION = 2
 PATTERN = "run*.json"
+DIGEST = "sha256"
+"""The key in a record's model: of the file, or by their folds of the checkpoints. Names stay when a model is trained
+anew, weights do not."""
+DIGITS_SHOWN = 12
+NOT_OF_MASKS = ("overlay", "wires", "track")
+"""Options that masks do not depend on; what is wanted by them is made of finished masks too."""
 
 State = Literal["running", "finished", "interrupted", "failed"]
 
@@ -37,6 +44,8 @@ class RunFile:
     """From one frame to the next; None where the file does not say."""
     spacing: PixelSpacing | None
     """None where the file does not say."""
+    place: InSequence | None = None
+    """Of a DICOM file with one frame, where its series puts it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +59,8 @@ class RunOptions:
     save_probabilities: bool
     wires: int | Literal["auto", "none"] = "none"
     """How many were looked for in a frame; in files from before they could be, none."""
+    track: bool = False
+    """Whether they kept their numbers along a sequence."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +80,7 @@ class RunRecord:
     batch_size: int
     """Tiles in one forward pass, at the end."""
     model: dict[str, Any]
-    """What it is called by: dataset, configuration, folds; or the file."""
+    """What it is called by: dataset, configuration, folds; or the file. ``sha256`` has the digests of its weights."""
     options: RunOptions
     source: str
     """Name of the file or folder with the frames."""
@@ -90,6 +101,8 @@ class RunRecord:
     """From the first frame to the last mask; loading the model not counted."""
     frames_per_second: float | None
     ms_per_frame: float | None
+    video_sha256: str | None = None
+    """Of the video that was written last: by it the next command tells its own one from one among the frames."""
 
 
 def versions() -> dict[str, Any]:
@@ -112,9 +125,18 @@ def earlier_record(path: Path) -> RunRecord | None:
     present = next((candidate for candidate in (path, *others) if candidate.is_file()), None)
     if present is None:
         return None
-    record = read_json(RunRecord, present)
+    return read_record(present)
+
+
+def read_record(path: Path) -> RunRecord:
+    """The record at ``path``.
+
+    Raises:
+        SchemaError: it is missing, damaged or of another version.
+    """
+    record = read_json(RunRecord, path)
     if record.schema_version != SCHEMA_VERSION:
-        raise SchemaError(f"{present}: schema_version: expected {SCHEMA_VERSION}, got {record.schema_version}")
+        raise SchemaError(f"{path}: schema_version: expected {SCHEMA_VERSION}, got {record.schema_version}")
     return record
 
 
@@ -122,5 +144,19 @@ def differences(earlier: RunRecord, model: dict[str, Any], options: RunOptions, 
     """In words, where an earlier run's model and options were not these; also what that run itself had found."""
     before = {**earlier.model, **dataclasses.asdict(earlier.options), "runtime": earlier.runtime}
     now = {**model, **dataclasses.asdict(options), "runtime": runtime}
-    found = [f"{key} {before.get(key)} (now {now.get(key)})" for key in before | now if before.get(key) != now.get(key)]
+    keys = [key for key in before | now if key not in NOT_OF_MASKS and before.get(key) != now.get(key)]
+    found = [_difference(key, before.get(key), now.get(key)) for key in keys]
     return tuple(dict.fromkeys([*earlier.finished_before_with, *found]))
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    if key == DIGEST:
+        return f"weights {in_short(before)} (now {in_short(now)})"
+    return f"{key} {before} (now {now})"
+
+
+def in_short(found: Any) -> str:
+    """The SHA-256 of one file or, by their folds, of several, only as long as people compare them."""
+    if isinstance(found, dict):
+        return ", ".join(f"fold {fold} {str(digest)[:DIGITS_SHOWN]}" for fold, digest in found.items())
+    return "not recorded" if found is None else str(found)[:DIGITS_SHOWN]

@@ -92,9 +92,11 @@ def _corners(height: int, width: int, tile: tuple[int, int], step: float) -> lis
 
 
 def _mean_probability(networks: Sequence[Callable[[Tensor], Tensor]], tiles: Tensor) -> Tensor:
-    probabilities = sum(network(tiles).float().sigmoid() for network in networks)
-    assert isinstance(probabilities, Tensor)
-    return probabilities / len(networks)
+    first, *others = networks
+    mean = first(tiles).float().sigmoid()
+    for network in others:
+        mean += network(tiles).float().sigmoid()
+    return mean / len(networks) if others else mean
 
 
 def _tile(frame: Tensor, corner: tuple[int, int], tile: tuple[int, int]) -> Tensor:

@@ -14,9 +14,10 @@ from typing import Protocol
 
 from gwunet.errors import DatasetError, FrameError, UsageError
 from gwunet.exposed_field import Frame
+from gwunet.inference.series import InSequence, InSeries, in_series, sequences_of
 from gwunet.io.dicom import DicomRun
 from gwunet.io.dicom_elements import is_dicom, read_elements
-from gwunet.io.frames import FRAME_ENDINGS, read_frame
+from gwunet.io.frames import FRAME_ENDINGS, read_frame, visible_files
 from gwunet.io.spacing import PixelSpacing
 from gwunet.io.video import VIDEO_ENDINGS, Video
 
@@ -38,12 +39,8 @@ class SourceFrame:
     """Gives (H, W) uint8 or uint16; raises ``FrameError``."""
 
 
-class Run(Protocol):
-    """A file with one frame or several."""
-
-    @property
-    def path(self) -> Path:
-        """The file."""
+class NamedRun(Protocol):
+    """What is known of a file with one frame or several where the file itself is not at hand."""
 
     @property
     def name(self) -> str:
@@ -54,16 +51,28 @@ class Run(Protocol):
         """Whether its frames are ``<name>_0000``, ``<name>_0001`` and so on; without it the frame is ``<name>``."""
 
     @property
+    def spacing(self) -> PixelSpacing | None:
+        """None where the file does not say."""
+
+    @property
+    def place(self) -> InSequence | None:
+        """Of a file with one frame, in which sequence it is; None where only its name can tell."""
+
+
+class Run(NamedRun, Protocol):
+    """A file with one frame or several."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
     def n_frames(self) -> int | None:
         """Of a video what it says, which may be wrong, and None where it does not."""
 
     @property
     def frame_time_ms(self) -> float | None:
         """From one frame to the next; None where the file does not say."""
-
-    @property
-    def spacing(self) -> PixelSpacing | None:
-        """None where the file does not say."""
 
     def frames(self) -> Iterator[SourceFrame]:
         """All frames in turn."""
@@ -79,6 +88,7 @@ class PictureFile:
     n_frames: int = 1
     frame_time_ms: None = None
     spacing: None = None
+    place: None = None
 
     def frames(self) -> Iterator[SourceFrame]:
         """The picture."""
@@ -94,6 +104,9 @@ class DicomFile:
     n_frames: int
     frame_time_ms: float | None
     spacing: PixelSpacing | None
+    place: InSequence | None = None
+    in_series: InSeries | None = None
+    """What the header says of a file with one frame, until ``place`` is known."""
 
     @property
     def is_numbered(self) -> bool:
@@ -121,6 +134,7 @@ class VideoFile:
     frame_time_ms: float | None
     is_numbered: bool = True
     spacing: None = None
+    place: None = None
 
     def frames(self) -> Iterator[SourceFrame]:
         """Its frames, decoded; where it is damaged, the last one cannot be read."""
@@ -143,6 +157,7 @@ class DamagedFile:
     n_frames: int = 1
     frame_time_ms: None = None
     spacing: None = None
+    place: None = None
 
     def frames(self) -> Iterator[SourceFrame]:
         """One that raises."""
@@ -154,7 +169,7 @@ def frame_name(run: Run, index: int) -> str:
     return f"{run.name}_{index:04d}" if run.is_numbered else run.name
 
 
-def frame_index(run: Run, name: str) -> int | None:
+def frame_index(run: NamedRun, name: str) -> int | None:
     """Which frame of a run has this name; None where it is of another."""
     if not run.is_numbered:
         return 0 if name == run.name else None
@@ -180,23 +195,13 @@ def find_runs(source: Path, *, outside: Sequence[Path] = ()) -> tuple[Run, ...]:
         if run is None:
             raise DatasetError(f"{source}: found no frames in it; wanted a {KINDS} file")
         return (run,)
-    left_out = {path.resolve() for path in outside}
-    found = [_open(path, PurePosixPath(path.relative_to(source).as_posix())) for path in _files(source, left_out)]
-    runs = _without_channel_suffix([run for run in found if run is not None])
+    paths = visible_files(source, {path.resolve() for path in outside})
+    found = [_open(path, PurePosixPath(path.relative_to(source).as_posix())) for path in paths]
+    runs = _in_sequences(_without_channel_suffix([run for run in found if run is not None]))
     if not runs:
         raise DatasetError(f"{source}: no frames there; wanted {KINDS} files, there or in the folders below")
     _check_names(runs)
     return tuple(runs)
-
-
-def _files(folder: Path, left_out: set[Path]) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.resolve() in left_out:
-            continue
-        if path.is_dir():
-            yield from _files(path, left_out)
-        elif path.is_file():
-            yield path
 
 
 def _open(path: Path, inside: PurePosixPath) -> Run | None:
@@ -222,9 +227,25 @@ def _open(path: Path, inside: PurePosixPath) -> Run | None:
         return DamagedFile(
             path=path, name=name, problem=FrameError(f"{path}: cannot be read ({problem}): copy it again")
         )
+    n_frames = run.format.n_frames
     return DicomFile(
-        path=path, name=name, n_frames=run.format.n_frames, frame_time_ms=run.frame_time_ms, spacing=run.spacing
+        path=path,
+        name=name,
+        n_frames=n_frames,
+        frame_time_ms=run.frame_time_ms,
+        spacing=run.spacing,
+        in_series=in_series(elements) if n_frames == 1 else None,
     )
+
+
+def _in_sequences(runs: list[Run]) -> list[Run]:
+    """DICOM files of one frame with their places; what their headers say goes no further."""
+    single = [(run.name, run.in_series) for run in runs if isinstance(run, DicomFile) and run.in_series]
+    places = sequences_of(single)
+    return [
+        dataclasses.replace(run, place=places.get(run.name), in_series=None) if isinstance(run, DicomFile) else run
+        for run in runs
+    ]
 
 
 def _without_channel_suffix(runs: list[Run]) -> list[Run]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gwunet.errors import OutputError
 from gwunet.inference.wire_overlay import colour_of
-from gwunet.jsonio import replacing
+from gwunet.jsonio import printable, replacing
 from gwunet.localization import Guidewire
 
 INCHES = (9.0, 6.0)
@@ -64,7 +64,7 @@ class Track:
         path_axes.legend(loc="best", fontsize=8, facecolor=BACKGROUND, labelcolor="white")
         for name in ("length", "travel"):
             axes[name].xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.suptitle(title, fontsize=10, parse_math=False)
+        figure.suptitle(printable(title), fontsize=10, parse_math=False)
         try:
             with replacing(path) as partial:
                 figure.savefig(partial)

@@ -1,7 +1,8 @@
 """Wires drawn on a picture: centreline, base, tip, its direction, and the wire's number."""
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from gwunet.localization import Guidewire
 
 Colour = tuple[int, int, int]
 Picture = NDArray[np.uint8]
+Box = tuple[slice, slice]
 
 COLOURS: tuple[Colour, ...] = (
     (240, 228, 66),
@@ -29,6 +31,9 @@ DASH_PX = 8
 TEXT_PX = 14
 FINE = 3
 """Lines are drawn so many times larger and made small again, which smooths them."""
+REACH_PX = 64
+"""Nothing that is drawn at a point reaches so far."""
+STRIP_PX = 256
 
 
 def colour_of(identity: int | None, index: int) -> Colour:
@@ -54,17 +59,38 @@ def draw_wires(picture: Picture, wires: Sequence[Guidewire]) -> Picture:
     Returns:
         A new picture.
     """
-    if not wires:
-        return picture
-    height, width = picture.shape[:2]
+    drawn = picture.copy()
+    for box in _boxes(picture.shape[:2], [wire.centreline for wire in wires]):
+        # What begins outside the box is drawn as it would be in the whole picture: rounding differs below 0.
+        wide = slice(max(0, box[0].start - REACH_PX), box[0].stop), box[1]
+        layer = _layer(wide, wires)
+        part = Image.fromarray(np.ascontiguousarray(picture[wide])).convert("RGBA")
+        part.alpha_composite(layer)
+        drawn[box] = np.asarray(part.convert("RGB"))[box[0].start - wide[0].start :]
+    return drawn
+
+
+def _boxes(shape: tuple[int, ...], curves: Sequence[NDArray[np.float64]]) -> Iterator[Box]:
+    """What can have anything drawn on it, in strips: many times enlarged, a whole picture takes gigabytes."""
+    points = np.concatenate([np.empty((0, 2)), *curves])
+    for top in range(0, shape[0], STRIP_PX):
+        bottom = min(top + STRIP_PX, shape[0])
+        near = points[(points[:, 0] > top - 2 * REACH_PX) & (points[:, 0] < bottom + REACH_PX), 1]
+        if near.size:
+            left, right = math.floor(near.min()) - REACH_PX, math.ceil(near.max()) + REACH_PX
+            yield slice(top, bottom), slice(max(0, left), min(shape[1], right))
+
+
+def _layer(box: Box, wires: Sequence[Guidewire]) -> Image.Image:
+    """The wires alone, as far as they are in a box, on nothing."""
+    rows, columns = box
+    height, width = rows.stop - rows.start, columns.stop - columns.start
     layer = Image.new("RGBA", (width * FINE, height * FINE))
     pen = ImageDraw.Draw(layer)
     for index, wire in enumerate(wires):
-        _draw(pen, wire, colour_of(wire.identity, index))
-    small = layer.resize((width, height), Image.Resampling.BOX)
-    drawn = Image.fromarray(picture).convert("RGBA")
-    drawn.alpha_composite(small)
-    return np.asarray(drawn.convert("RGB"))
+        moved = dataclasses.replace(wire, centreline=wire.centreline - (rows.start, columns.start))
+        _draw(pen, moved, colour_of(wire.identity, index))
+    return layer.resize((width, height), Image.Resampling.BOX)
 
 
 def _draw(pen: ImageDraw.ImageDraw, wire: Guidewire, colour: Colour) -> None:

@@ -11,18 +11,25 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from gwunet.errors import OutputError
 from gwunet.inference.part import Part
 from gwunet.inference.places import Place
+from gwunet.inference.prediction import Wires
 from gwunet.inference.wire_values import wire_from, wire_values
 from gwunet.io.spacing import PixelSpacing
-from gwunet.jsonio import replacing, to_json
+from gwunet.jsonio import as_utf8, replacing, to_json
 from gwunet.localization import Guidewire
 
 NAME, PART_NAME, PATTERN = "guidewires.jsonl", "guidewires_part_{}.jsonl", "guidewires*.jsonl"
 LOCK = ".guidewires.lock"
+
+
+class _Line(NamedTuple):
+    path: Path
+    offset: int
+    looked_for: Wires | None
 
 
 class WireStore:
@@ -32,7 +39,7 @@ class WireStore:
         self.folder = folder
         self._part = part
         self._own = folder / (NAME if part.count == 1 else PART_NAME.format(part.number))
-        self._lines: dict[str, tuple[Path, int]] = {}
+        self._lines: dict[str, _Line] = {}
         self._adding = threading.Lock()
         self._is_whole = False
         """Whether the own file ends with the end of a line."""
@@ -46,10 +53,19 @@ class WireStore:
         self._lines = {}
         for path in [*(path for path in sorted(self.folder.glob(PATTERN)) if path != self._own), self._own]:
             for offset, values in _lines(path):
-                self._lines[values["frame"]] = (path, offset)
+                self._lines[values["frame"]] = _Line(path, offset, values.get("looked_for"))
 
-    def add(self, place: Place, wires: Sequence[Guidewire]) -> None:
+    def looked_for(self, name: str) -> Wires | None:
+        """How many wires were looked for in a frame; None where its line does not say. KeyError where there is none."""
+        return self._lines[name].looked_for
+
+    def add(self, place: Place, wires: Sequence[Guidewire], looked_for: Wires) -> None:
         """Keep the wires of a frame.
+
+        Args:
+            place: of the frame.
+            wires: found in it.
+            looked_for: how many, at most.
 
         Raises:
             OutputError: they cannot be written.
@@ -59,12 +75,14 @@ class WireStore:
             "sequence": place.sequence,
             "number": place.number,
             "spacing": to_json(place.spacing),
+            "shape": to_json(place.shape),
+            "looked_for": looked_for,
             "wires": [wire_values(wire, number) for number, wire in enumerate(wires, 1)],
         }
-        line = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        line = as_utf8(json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))) + b"\n"
         with self._adding:
             try:
-                self._lines[place.name] = (self._own, self._append(line))
+                self._lines[place.name] = _Line(self._own, self._append(line), looked_for)
             except OSError as problem:
                 raise OutputError(f"{self._own}: cannot be written ({problem}): check free space") from problem
 
@@ -83,7 +101,7 @@ class WireStore:
 
     def get(self, name: str) -> tuple[Place, list[Guidewire]]:
         """The wires of a frame that has some or none; KeyError where it was not looked for any."""
-        path, offset = self._lines[name]
+        path, offset, _ = self._lines[name]
         with path.open("rb") as file:
             file.seek(offset)
             values = json.loads(file.readline())
@@ -93,9 +111,9 @@ class WireStore:
         """All frames, sequence by sequence and in their order."""
         found = [
             _place(values)
-            for path in dict.fromkeys(path for path, _ in self._lines.values())
+            for path in dict.fromkeys(line.path for line in self._lines.values())
             for offset, values in _lines(path)
-            if self._lines.get(values["frame"]) == (path, offset)
+            if values["frame"] in self._lines and self._lines[values["frame"]][:2] == (path, offset)
         ]
         return sorted(found, key=lambda place: (place.sequence, place.number, place.name))
 
@@ -127,7 +145,7 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with path.open("rb") as file:
         offset = 0
         for line in file:
-            with contextlib.suppress(ValueError, KeyError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):
                 values = json.loads(line)
                 _read(values)
                 yield offset, values
@@ -142,8 +160,13 @@ def _read(values: Any) -> tuple[Place, list[Guidewire]]:
 
 def _place(values: Any) -> Place:
     spacing = None if values["spacing"] is None else PixelSpacing(**values["spacing"])
+    shape = values.get("shape")
     return Place(
-        name=str(values["frame"]), sequence=str(values["sequence"]), number=int(values["number"]), spacing=spacing
+        name=str(values["frame"]),
+        sequence=str(values["sequence"]),
+        number=int(values["number"]),
+        spacing=spacing,
+        shape=None if shape is None else (int(shape[0]), int(shape[1])),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from gwunet.inference.places import Place
 from gwunet.inference.wire_values import Values, wire_from, wire_values
-from gwunet.jsonio import replacing
+from gwunet.jsonio import UNENCODABLE, as_utf8, replacing
 from gwunet.localization import Guidewire
 
 CSV_NAME, JSON_NAME = "guidewires.csv", "centrelines.json"
@@ -61,7 +61,7 @@ def write_tables(folder: Path, frames: Iterable[Located], *, is_tracked: bool) -
     with (
         replacing(folder / CSV_NAME) as table,
         replacing(folder / JSON_NAME) as objects,
-        table.open("w", encoding="utf-8", newline="") as rows,
+        table.open("w", encoding="utf-8", errors=UNENCODABLE, newline="") as rows,
         objects.open("wb") as file,
     ):
         writer = csv.writer(rows, lineterminator="\n")
@@ -79,10 +79,16 @@ def write_tables(folder: Path, frames: Iterable[Located], *, is_tracked: bool) -
 
 
 def _write_case(file: BinaryIO, place: Place, wires: list[Values]) -> None:
-    spacing_mm = None if place.spacing is None else [place.spacing.row_mm, place.spacing.column_mm]
-    values = {"sequence": place.sequence, "number": place.number, "spacing_mm": spacing_mm, "wires": wires}
+    spacing = place.spacing
+    values = {
+        "sequence": place.sequence,
+        "number": place.number,
+        "spacing_mm": None if spacing is None else [spacing.row_mm, spacing.column_mm],
+        "spacing_plane": None if spacing is None else spacing.plane,
+        "wires": wires,
+    }
     texts = (json.dumps(part, ensure_ascii=False, allow_nan=False) for part in (place.name, values))
-    file.write(": ".join(texts).encode())
+    file.write(as_utf8(": ".join(texts)))
 
 
 def _row(place: Place, wire: Guidewire, values: Values) -> list[Any]:

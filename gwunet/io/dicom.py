@@ -3,6 +3,7 @@
 Reference: DICOM PS3.3 sections C.7.6.3 (pixels), C.7.6.5 (cine), C.7.6.6 (multi-frame), C.8.7.1 to C.8.7.5 (X-ray).
 """
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from gwunet.io.spacing import PixelSpacing, SpacingTags, spacing_of
 SOP_INSTANCE, MODALITY, INSTITUTION_NAME = 0x00080018, 0x00080060, 0x00080080
 PATIENT_ID, PATIENT_ID_ISSUER = 0x00100020, 0x00100021
 CINE_RATE, FRAME_TIME, FRAME_TIME_VECTOR = 0x00180040, 0x00181063, 0x00181065
+FRAME_INCREMENT_POINTER = 0x00280009
 STUDY_INSTANCE, SERIES_INSTANCE, INSTANCE_NUMBER = 0x0020000D, 0x0020000E, 0x00200013
 BURNED_IN_ANNOTATION = 0x00280301
 
@@ -88,7 +90,8 @@ class DicomRun:
     def times_ms(self) -> tuple[float, ...] | None:
         """When each frame was taken, from the first on; None where the file does not say.
 
-        By Frame Time (0018,1063), else Frame Time Vector (0018,1065), else Cine Rate (0018,0040).
+        By the one that Frame Increment Pointer (0028,0009) names, else Frame Time (0018,1063), else Frame Time Vector
+        (0018,1065), else Cine Rate (0018,0040).
         """
         n_frames = self.format.n_frames
         if n_frames == 1:
@@ -96,13 +99,15 @@ class DicomRun:
         step = self.elements.number(FRAME_TIME)
         steps = self.elements.numbers(FRAME_TIME_VECTOR)
         rate = self.elements.number(CINE_RATE)
+        found: dict[int, tuple[float, ...]] = {}
         if step is not None and step > 0:
-            return tuple(index * step for index in range(n_frames))
+            found[FRAME_TIME] = tuple(index * step for index in range(n_frames))
         if len(steps) == n_frames and all(value > 0 for value in steps[1:]):
-            return tuple(itertools.accumulate((0.0, *steps[1:])))
+            found[FRAME_TIME_VECTOR] = tuple(itertools.accumulate((0.0, *steps[1:])))
         if rate is not None and rate > 0:
-            return tuple(index * 1000 / rate for index in range(n_frames))
-        return None
+            found[CINE_RATE] = tuple(index * 1000 / rate for index in range(n_frames))
+        named = (tag for tag in self.elements.tags(FRAME_INCREMENT_POINTER) if tag in found)
+        return found.get(next(named, next(iter(found), 0)))
 
     @property
     def frame_time_ms(self) -> float | None:
@@ -230,10 +235,10 @@ def _pixel_format(elements: Elements) -> PixelFormat:
         stored=number(0x00280101, "Bits Stored (0028,0101)"),
         signed=bool(elements.unsigned(0x00280103)),
         inverted=(photometric == "MONOCHROME1") != (slope is not None and slope < 0),
-        padding=_padding(elements),
+        padding=None,
     )
     _check_format(elements, layout, elements.unsigned(0x00280102))
-    return layout
+    return dataclasses.replace(layout, padding=_padding(elements, layout))
 
 
 def _check_coding(elements: Elements) -> None:
@@ -292,6 +297,19 @@ def _n_frames(elements: Elements) -> int:
     return int(value)
 
 
-def _padding(elements: Elements) -> tuple[int, int] | None:
+def _padding(elements: Elements, layout: PixelFormat) -> tuple[int, int] | None:
     value, limit = elements.unsigned(0x00280120), elements.unsigned(0x00280121)
-    return None if value is None else (value, value if limit is None else limit)
+    if value is None:
+        return None
+    padding = value, value if limit is None else limit
+    # 65535 of 12 bits, say, is no value that a pixel can have; its lowest bits would be those of the brightest.
+    return padding if all(_fits(end, layout) for end in padding) else None
+
+
+def _fits(value: int, layout: PixelFormat) -> bool:
+    """Whether the stored bits of a pixel can hold a 16-bit value."""
+    above = value >> layout.stored
+    if not above or not layout.signed:
+        return not above
+    is_negative = value >> (layout.stored - 1) & 1
+    return bool(is_negative) and above == 0xFFFF >> layout.stored  # filled up with its sign

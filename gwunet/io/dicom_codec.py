@@ -2,19 +2,12 @@
 
 GDCM returns pixels without an error where the decoder failed half-way, and where the header and the code stream
 disagree on the number of bits. So the code stream's size and precision are compared with the header, its end mark is
-looked for, the structure of RLE and JPEG 2000 is followed (``dicom_structure``), and what the decoders write to
-standard error counts as an error.
+looked for, the structure of RLE and JPEG 2000 is followed (``dicom_structure``), and what the decoders complain of on
+standard error (``codec_complaints``) counts as an error.
 """
 
-import contextlib
-import logging
-import os
-import re
 import struct
-import sys
 import tempfile
-import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.errors import FrameError
+from gwunet.io.codec_complaints import complaints_while, guard_standard_error
 from gwunet.io.dicom_structure import LONGEST_FILLING, check_jpeg_2000, check_rle
 
 Codec = Literal["JPEG", "JPEG-LS", "JPEG 2000", "RLE"]
@@ -45,15 +39,7 @@ Reference: DICOM PS3.6 annex A.
 LOSSY = frozenset(f"1.2.840.10008.1.2.4.{last}" for last in (50, 51, 81, 91))
 """Transfer syntaxes that may change pixels."""
 
-# libjpeg is built once per precision: the ones that do not fit say so before the right one is tried. Some encoders
-# write a spectral band that is wrong for a sequential scan, where it has no meaning.
-_HARMLESS = re.compile(rb"Unsupported JPEG data precision|Invalid SOS parameters for sequential JPEG")
-_COMPLAINT = re.compile(
-    rb"corrupt|premature|truncated|unsupported|invalid|bogus|inconsistent|not supported", re.IGNORECASE
-)
-_one_at_a_time = threading.Lock()
-
-logger = logging.getLogger(__name__)
+guard_standard_error()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,47 +152,20 @@ def _decode_by_gdcm(data: bytes, syntax: str, rows: int, columns: int, bits: int
     with tempfile.TemporaryDirectory(prefix="gwunet-") as folder:
         path = Path(folder) / "frame.dcm"
         path.write_bytes(single_frame_file(data, syntax, rows, columns, bits, allocated))
-        complaints: list[bytes] = []
+
+        def read() -> NDArray[Any]:
+            pixels: NDArray[Any] = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO"))
+            return pixels
+
         try:
-            with _standard_error_watched(complaints):
-                decoded: NDArray[Any] = SimpleITK.GetArrayFromImage(
-                    SimpleITK.ReadImage(str(path), imageIO="GDCMImageIO")
-                )
+            decoded, complaints = complaints_while(read)
         except RuntimeError as problem:
             raise FrameError(f"found a {CODECS[syntax]} code stream that GDCM cannot decode") from problem
         if complaints:
-            said = b"; ".join(complaints).decode("latin-1")
-            raise FrameError(f"found a damaged {CODECS[syntax]} code stream ({said})")
+            raise FrameError(f"found a damaged {CODECS[syntax]} code stream ({'; '.join(complaints)})")
         if decoded.size != rows * columns:
             raise FrameError(f"found {decoded.size} decoded values; wanted {rows}x{columns}")
         return decoded.reshape(rows, columns).astype(np.uint16)
-
-
-@contextlib.contextmanager
-def _standard_error_watched(complaints: list[bytes]) -> Iterator[None]:
-    """Collect what the C libraries complain of; other lines, which may come from other threads, pass on.
-
-    The decoders report damage on the process's standard error and in no other way.
-    """
-    with _one_at_a_time, tempfile.TemporaryFile() as caught:
-        sys.stderr.flush()
-        kept = os.dup(2)
-        try:
-            os.dup2(caught.fileno(), 2)
-            try:
-                yield
-            finally:
-                os.dup2(kept, 2)
-            caught.seek(0)
-            for line in caught:
-                if _HARMLESS.search(line):
-                    logger.debug("GDCM: %s", line.decode("latin-1").strip())
-                elif _COMPLAINT.search(line):
-                    complaints.append(line.strip())
-                else:
-                    os.write(2, line)
-        finally:
-            os.close(kept)
 
 
 def single_frame_file(data: bytes, syntax: str, rows: int, columns: int, bits: int, allocated: int) -> bytes:

@@ -70,6 +70,13 @@ class Elements:
         value = self.values.get(tag, b"")
         return int.from_bytes(value[:2], "little") if len(value) >= 2 else None
 
+    def tags(self, tag: int) -> tuple[int, ...]:
+        """The tags that a tag names (VR AT); empty where absent."""
+        value = self.values.get(tag, b"")
+        return tuple(
+            group << 16 | element for group, element in struct.iter_unpack("<HH", value[: len(value) // 4 * 4])
+        )
+
 
 @dataclass(kw_only=True, slots=True)
 class _Found:

@@ -15,25 +15,39 @@ from gwunet.jsonio import replacing
 
 PROBABILITY_KEY = "probability"
 """Name of the array in the file."""
+FIELD_KEY = "field"
+"""Name of the array that says where the frame was exposed, eight pixels a byte, row after row; left out where it was
+everywhere."""
 LEVELS = 255
 """Steps between 0 and 1 that saved probabilities are rounded to: then they take a fortieth of the room, since most of a
 frame becomes exactly 0."""
 
 
-def write_probability(path: Path, probability: NDArray[np.floating[Any]]) -> None:
+def write_probability(
+    path: Path, probability: NDArray[np.floating[Any]], field: NDArray[np.bool_] | None = None
+) -> None:
     """Write ``(H, W)`` probabilities as float16 in steps of 1/255.
+
+    Args:
+        path: the file.
+        probability: in [0, 1].
+        field: ``(H, W)`` where the frame was exposed; None where it was everywhere.
 
     Raises:
         OutputError: the file cannot be written.
     """
     steps = np.rint(probability * LEVELS) / LEVELS
     # Level 1 of deflate takes half the time of np.savez_compressed's for files a quarter larger.
+    arrays: dict[str, NDArray[Any]] = {PROBABILITY_KEY: steps.astype(np.float16)}
+    if field is not None:
+        arrays[FIELD_KEY] = np.packbits(field)
     with (
         replacing(path) as partial,
         zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-        archive.open(f"{PROBABILITY_KEY}.npy", "w") as file,
     ):
-        np.lib.format.write_array(file, steps.astype(np.float16), allow_pickle=False)
+        for key, array in arrays.items():
+            with archive.open(f"{key}.npy", "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def read_probability(path: Path) -> NDArray[np.floating[Any]]:
@@ -47,7 +61,7 @@ def read_probability(path: Path) -> NDArray[np.floating[Any]]:
         with np.load(path, allow_pickle=False) as arrays:
             probability: NDArray[np.floating[Any]] = arrays[PROBABILITY_KEY]
     except Exception as problem:  # zipfile, zlib and numpy each have errors of their own for damaged files
-        raise FrameError(f"{path}: cannot read {PROBABILITY_KEY!r} ({problem}); predict the frame again") from problem
+        raise _unreadable(path, PROBABILITY_KEY, problem) from problem
     if probability.ndim != 2 or not np.issubdtype(probability.dtype, np.floating):
         raise FrameError(
             f"{path}: found {probability.dtype} of {probability.shape}; wanted (H, W) floats, as gw_predict "
@@ -56,14 +70,38 @@ def read_probability(path: Path) -> NDArray[np.floating[Any]]:
     return probability
 
 
-def read_shape(path: Path) -> tuple[int, ...]:
-    """The shape of a file's probabilities, without reading them all.
+def read_field(path: Path) -> NDArray[np.bool_] | None:
+    """``(H, W)``: True where the frame was exposed; None where it was everywhere, or the file does not say.
+
+    Raises:
+        FrameError: as ``read_probability``.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if f"{FIELD_KEY}.npy" not in archive.namelist():
+                return None
+    except Exception as problem:
+        raise _unreadable(path, PROBABILITY_KEY, problem) from problem
+    shape = read_shape(path)
+    n_bytes = -(-math.prod(shape) // 8)
+    found = read_shape(path, FIELD_KEY)
+    try:
+        if found != (n_bytes,):
+            raise ValueError(f"found {found}, wanted {n_bytes} bytes for {shape} px")
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.unpackbits(arrays[FIELD_KEY], count=math.prod(shape)).reshape(shape).astype(np.bool_)
+    except Exception as problem:
+        raise _unreadable(path, FIELD_KEY, problem) from problem
+
+
+def read_shape(path: Path, key: str = PROBABILITY_KEY) -> tuple[int, ...]:
+    """The shape of a file's probabilities, or of another array, without reading them all.
 
     Raises:
         FrameError: it is missing or damaged, or larger than any frame.
     """
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{PROBABILITY_KEY}.npy") as file:
+        with zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as file:
             version = np.lib.format.read_magic(file)
             read_header = {
                 (1, 0): np.lib.format.read_array_header_1_0,
@@ -71,7 +109,7 @@ def read_shape(path: Path) -> tuple[int, ...]:
             }[version]
             shape: tuple[int, ...] = read_header(file)[0]
     except Exception as problem:
-        raise FrameError(f"{path}: cannot read {PROBABILITY_KEY!r} ({problem}); predict the frame again") from problem
+        raise _unreadable(path, key, problem) from problem
     if math.prod(shape) > MAX_PIXELS:
         raise FrameError(f"{path}: found {shape} px; wanted at most {MAX_PIXELS} in all: predict the frame again")
     return shape
@@ -107,3 +145,7 @@ def read_average(paths: Sequence[Path]) -> tuple[NDArray[np.uint16], int]:
             raise FrameError(f"{path}: found {found} in {paths[0]}; wanted one size: predict the same frame with both")
         total += levels
     return total, LEVELS * len(paths)
+
+
+def _unreadable(path: Path, key: str, problem: Exception) -> FrameError:
+    return FrameError(f"{path}: cannot read {key!r} ({problem}); predict the frame again")

@@ -69,10 +69,12 @@ def _magnification(tags: SpacingTags) -> float | None:
 
     The detector is behind the patient, so a factor below 1 is a wrong entry, not a magnification.
     """
-    factor, detector_mm, patient_mm = tags.magnification, tags.source_to_detector_mm, tags.source_to_patient_mm
-    if not _is_positive(factor) and detector_mm is not None and patient_mm is not None and patient_mm > 0:
-        factor = detector_mm / patient_mm
-    return factor if factor is not None and math.isfinite(factor) and factor >= 1 else None
+    detector_mm, patient_mm = tags.source_to_detector_mm, tags.source_to_patient_mm
+    ratio = None
+    if detector_mm is not None and patient_mm is not None and patient_mm > 0:
+        ratio = detector_mm / patient_mm
+    possible = (factor for factor in (tags.magnification, ratio) if factor is not None and math.isfinite(factor))
+    return next((factor for factor in possible if factor >= 1), None)
 
 
 def _is_pair(values: tuple[float, ...]) -> bool:

@@ -1,5 +1,7 @@
 """Which branch ends go on in which: an assignment problem over all ends of a frame at once."""
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
@@ -33,9 +35,10 @@ def partners(ends: Ends, stretches: dict[int, Stretch], width_px: float, probabi
 def _costs(ends: Ends, stretches: dict[int, Stretch], width_px: float, probability: Map) -> Costs:
     """(E, E) of joining two ends; on the diagonal of leaving one alone, which is 1 for a long wire's."""
     count = len(ends.node)
-    one, other = np.triu_indices(count, 1)
+    one, other = _pairs(count)
     meet = (ends.node[one] == ends.node[other]) & (ends.node[one] != FREE)
-    gap = np.hypot(*(ends.place[one] - ends.place[other]).T)
+    way = ends.place[one] - ends.place[other]
+    gap = np.hypot(way[:, 0], way[:, 1])
     shorter = np.minimum(ends.length[one], ends.length[other])
     # A wire may be interrupted right where it meets another: then only one of the ends is free.
     apart = ((ends.node[one] == FREE) | (ends.node[other] == FREE)) & (one // 2 != other // 2)
@@ -59,10 +62,18 @@ def _costs(ends: Ends, stretches: dict[int, Stretch], width_px: float, probabili
     return table
 
 
+@functools.lru_cache(maxsize=32)
+def _pairs(count: int) -> tuple[Chosen, Chosen]:
+    """Both of all pairs of so many ends."""
+    one, other = np.triu_indices(count, 1)
+    return one, other
+
+
 def _support(probability: Map, start: Points, end: Points) -> NDArray[np.float64]:
     """(J,) in [0, 1]: mean probability between two places, in shares of the threshold."""
     shares = np.linspace(0, 1, 17)[:, None, None]
-    values = probability.at(start + shares * (end - start))
+    places = start + shares * (end - start)
+    values = probability.at(places[..., 0], places[..., 1])
     return np.asarray(np.minimum(values / probability.threshold, 1).mean(axis=0))
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import Self
 
 import numpy as np
@@ -62,18 +63,19 @@ class Ends:
         return self.place[chosen], self.direction[chosen], self.curvature[chosen]
 
 
-def _fit(points: Points, skip: int) -> tuple[Points, Points, float]:
+def _fit(points: Points, skip: int) -> tuple[list[float], tuple[float, float], float]:
     """Place, direction outwards and curvature where ``points``, that begin at the end, are ``skip`` pixels inside."""
     inside = points[min(skip, max(0, len(points) - 4)) :][:FIT_PX]
     if len(inside) < 2:
-        return inside[0], np.array([0.0, 0.0]), 0.0
+        return inside[0].tolist(), (0.0, 0.0), 0.0
     order = 2 if len(inside) >= FIT_PX / 2 else 1
-    place, slope, *rest = pseudo_inverse(len(inside), order) @ inside
-    speed = max(float(np.hypot(*slope)), 1e-9)
+    place, slope, *rest = (pseudo_inverse(len(inside), order) @ inside).tolist()
+    speed = max(math.hypot(*slope), 1e-9)
     curvature = 0.0
     if rest:  # the way out is the way in reversed, and turns the other way
-        curvature = -2 * float(slope[0] * rest[0][1] - slope[1] * rest[0][0]) / speed**3
-    return place, -slope / speed, float(np.clip(curvature, -SHARPEST_CURVATURE, SHARPEST_CURVATURE))
+        curvature = -2 * (slope[0] * rest[0][1] - slope[1] * rest[0][0]) / speed**3
+    curvature = min(max(curvature, -SHARPEST_CURVATURE), SHARPEST_CURVATURE)
+    return place, (-slope[0] / speed, -slope[1] / speed), curvature
 
 
 @functools.lru_cache(maxsize=4 * FIT_PX)

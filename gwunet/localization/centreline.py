@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solveh_banded
+from scipy.linalg.lapack import dpbsv
 
 from gwunet.localization.sampling import Map
 from gwunet.localization.skeleton import Mask, Points
@@ -28,27 +28,32 @@ class Line:
     """(N, 2)"""
     width_px: NDArray[np.float64]
     """(N,)"""
-    seen: Mask
-    """(N,) whether there is a wire at the point; False in a gap."""
-
     typical_width_px: float
     """The median where the wire is alone."""
 
 
 def arc_length(points: Points) -> NDArray[np.float64]:
     """(N,) pixels from the first of (N, 2) points along them."""
-    steps = np.diff(points, axis=0)
-    return np.concatenate([[0.0], np.cumsum(np.hypot(steps[:, 0], steps[:, 1]))])
+    steps = points[1:] - points[:-1]
+    along = np.zeros(len(points))
+    np.cumsum(np.hypot(steps[:, 0], steps[:, 1]), out=along[1:])
+    return along
 
 
 def resampled(values: NDArray[np.float64], along: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
     """(M, 2) of (N, 2) ``values`` that belong to growing places ``along``."""
-    return np.stack([np.interp(to, along, values[:, 0]), np.interp(to, along, values[:, 1])], axis=1)
+    found = np.empty((len(to), 2))
+    found[:, 0] = np.interp(to, along, values[:, 0])
+    found[:, 1] = np.interp(to, along, values[:, 1])
+    return found
 
 
 def even_places(length: float) -> NDArray[np.float64]:
     """At least two places from 0 to ``length``, about a pixel apart."""
-    return np.linspace(0, length, max(2, round(length) + 1))
+    count = max(2, round(length) + 1)
+    places = np.arange(count, dtype=np.float64) * (length / (count - 1))
+    places[-1] = length
+    return places
 
 
 def smoothed(points: Points, weights: NDArray[np.float64], stiffness: float) -> Points:
@@ -60,22 +65,30 @@ def smoothed(points: Points, weights: NDArray[np.float64], stiffness: float) -> 
     count = len(points)
     if count < 4:
         return points
-    bands = np.zeros((3, count))
-    bands[0, 2:] = stiffness
-    bands[1, 1:] = -4 * stiffness
-    bands[1, [1, -1]] = -2 * stiffness
+    bands = np.empty((3, count))
+    bands[0] = stiffness
+    bands[1] = -4 * stiffness
+    bands[1, 1] = bands[1, -1] = -2 * stiffness
     bands[2] = 6 * stiffness
-    bands[2, [1, -2]] = 5 * stiffness
-    bands[2, [0, -1]] = stiffness
+    bands[2, 1] = bands[2, -2] = 5 * stiffness
+    bands[2, 0] = bands[2, -1] = stiffness
     bands[2] += weights
-    return np.asarray(solveh_banded(bands, weights[:, None] * points, overwrite_ab=True, check_finite=False))
+    # What scipy.linalg.solveh_banded calls, which itself takes longer than this.
+    _, smooth, failed = dpbsv(bands, weights[:, None] * points, overwrite_ab=True, overwrite_b=True)
+    if failed:
+        raise np.linalg.LinAlgError(f"smoothing spline of {count} points: LAPACK's dpbsv says {failed}")
+    return np.asarray(smooth)
 
 
 def normals(points: Points) -> Points:
     """(N, 2) unit vectors across a line."""
-    tangents = np.gradient(points, axis=0)
-    tangents /= np.maximum(np.hypot(*tangents.T), 1e-9)[:, None]
-    return np.stack([-tangents[:, 1], tangents[:, 0]], axis=1)
+    tangents = np.empty_like(points)
+    tangents[0], tangents[-1] = points[1] - points[0], points[-1] - points[-2]
+    tangents[1:-1] = (points[2:] - points[:-2]) / 2
+    length = np.maximum(np.hypot(tangents[:, 0], tangents[:, 1]), 1e-9)
+    across = np.empty_like(points)
+    across[:, 0], across[:, 1] = -tangents[:, 1] / length, tangents[:, 0] / length
+    return across
 
 
 def line_through(points: Points, probability: Map, width_px: float) -> Line:
@@ -90,7 +103,7 @@ def line_through(points: Points, probability: Map, width_px: float) -> Line:
     across = normals(rough)
     shift, width, centre = _profiles(rough, across, probability, width_px / 2 + BESIDE_PX)
     seen = centre >= probability.threshold / 2
-    typical = float(np.median(width[seen])) if seen.any() else width_px
+    typical = _median(width[seen]) if seen.any() else width_px
     alone = seen & (width <= WIDE_SHARE * typical + 0.5)
     if np.count_nonzero(alone) < 2:
         alone = trusted = np.ones(len(rough), np.bool_)
@@ -100,11 +113,10 @@ def line_through(points: Points, probability: Map, width_px: float) -> Line:
     smooth = smoothed(rough + np.where(alone, shift, 0)[:, None] * across, weights, STIFFNESS)
     along = arc_length(smooth)
     even = even_places(float(along[-1]))
-    width = np.interp(np.arange(len(rough)), np.flatnonzero(alone), width[alone])
+    width = np.interp(np.arange(len(rough)), alone.nonzero()[0], width[alone])
     return Line(
         points=resampled(smooth, along, even),
         width_px=np.interp(even, along, width),
-        seen=np.interp(even, along, seen.astype(np.float64)) >= 0.5,
         typical_width_px=typical,
     )
 
@@ -119,20 +131,29 @@ def _rough(points: Points) -> tuple[Points, Mask]:
     return smoothed(places, np.where(trusted, 1.0, UNMEASURED), STIFFNESS / 2), trusted
 
 
+def _median(values: NDArray[np.float64]) -> float:
+    """As np.median, which takes far longer than sorting a few hundred numbers."""
+    ordered = np.sort(values)
+    half = len(ordered) // 2
+    return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
+
+
 def _profiles(
     points: Points, across: Points, probability: Map, reach_px: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """(N,) each: centre of mass of the wire across the line, its width, and the probability on the line."""
     half = int(np.ceil(reach_px / PROFILE_STEP_PX))
     offsets = np.arange(-half, half + 1) * PROFILE_STEP_PX
-    values = probability.at(points[:, None] + offsets[:, None] * across[:, None])
+    beside = offsets[:, None]
+    # One row for each offset: NumPy's loops run along the line and not across it.
+    values = probability.at(points[:, 0] + beside * across[:, 0], points[:, 1] + beside * across[:, 1])
     # What lies beyond a gap is another wire.
     wire = values >= probability.threshold / 4
-    joined = wire.copy()
-    joined[:, half:] = np.logical_and.accumulate(wire[:, half:], axis=1)
-    joined[:, half::-1] = np.logical_and.accumulate(wire[:, half::-1], axis=1)
+    joined = np.empty_like(wire)
+    np.logical_and.accumulate(wire[half:], axis=0, out=joined[half:])
+    np.logical_and.accumulate(wire[half::-1], axis=0, out=joined[half::-1])
     values = np.where(joined, values, 0)
-    mass = values.sum(axis=1)
-    shift = (values @ offsets) / np.maximum(mass, 1e-9)
-    highest = np.maximum(values.max(axis=1), probability.threshold)
-    return shift, mass * PROFILE_STEP_PX / highest, values[:, half]
+    mass = values.sum(axis=0)
+    shift = (offsets @ values) / np.maximum(mass, 1e-9)
+    highest = np.maximum(values.max(axis=0), probability.threshold)
+    return shift, mass * PROFILE_STEP_PX / highest, values[half]

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gwunet.localization.guidewire import Flag, Guidewire
 
@@ -22,8 +23,7 @@ def tails_exchanged(one: Guidewire, other: Guidewire) -> Iterator[tuple[Guidewir
 def _meetings(one: Guidewire, other: Guidewire) -> list[tuple[int, int]]:
     """Points of both wires at each meeting: the nearest ones of every run of points that are near."""
     first, second = one.centreline[::COARSE_STEP], other.centreline[::COARSE_STEP]
-    offsets = first[:, None] - second[None]
-    squared = np.einsum("ijk,ijk->ij", offsets, offsets)
+    squared = squared_distances(first, second)
     nearest = squared.min(axis=1)
     near_px = max(MEETING_PX, one.mean_width_px, other.mean_width_px) + COARSE_STEP / 2
     near = np.flatnonzero(nearest <= near_px**2)
@@ -32,6 +32,16 @@ def _meetings(one: Guidewire, other: Guidewire) -> list[tuple[int, int]]:
     runs = np.split(near, np.flatnonzero(np.diff(near) > 2) + 1)
     rows = [int(run[nearest[run].argmin()]) for run in runs]
     return [(COARSE_STEP * row, COARSE_STEP * int(squared[row].argmin())) for row in rows]
+
+
+def squared_distances(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, M) of (N, 2) and (M, 2) points, square pixels."""
+    rows = first[:, 0, None] - second[:, 0]
+    columns = first[:, 1, None] - second[:, 1]
+    rows *= rows
+    columns *= columns
+    rows += columns
+    return rows
 
 
 def _continued(head: Guidewire, here: int, tail: Guidewire, there: int) -> Guidewire:

@@ -22,7 +22,7 @@ Flag = Literal[
 
 ``tip_leaves_field``: the tip lies at the border of the exposed field, so the wire's own end is not seen.
 ``base_uncertain``: not exactly one end lies at the border, so which end is the tip is a guess.
-``gap_bridged``: a piece of the centreline lies where no wire was found.
+``gap_bridged``: a piece of the centreline lies where no wire was found, or none but by postprocessing.
 ``crosses_itself``, ``crosses_other``: it was followed through a crossing, with itself or with another wire.
 ``bridged_frame``: no wire was found in this frame; the wire stands where tracking expects it.
 ``jump``: the tip moved further since the frame before than its motion so far explains.
@@ -51,7 +51,8 @@ class Guidewire:
     identity: int | None = None
     """Number of the wire, the same in all frames of a sequence; None where frames are not tracked."""
     spacing_mm: tuple[float, float] | None = None
-    """Distance of pixel centres along a column and along a row, as DICOM's Pixel Spacing; None where unknown."""
+    """Distance of pixel centres along a column and along a row, as DICOM's Pixel Spacing; None where unknown. Of which
+    plane it is, knows who gave it: on the detector, lengths are magnified."""
 
     @property
     def tip(self) -> Point:
@@ -71,7 +72,7 @@ class Guidewire:
 
     @property
     def length_mm(self) -> float | None:
-        """None where the spacing is unknown."""
+        """In the plane that ``spacing_mm`` is of, the patient's or the detector's; None where that is unknown."""
         return None if self.spacing_mm is None else _length(self.centreline * self.spacing_mm)
 
     @property

@@ -65,7 +65,7 @@ def without_stubs(branches: list[Branch], width_px: float) -> list[Branch]:
         for node in branch.nodes:
             met[node] = met.get(node, 0) + 1
     return [
-        Branch(points=branch.points, nodes=(_still(branch.nodes[0], met), _still(branch.nodes[1], met)))
+        dataclasses.replace(branch, nodes=(_still(branch.nodes[0], met), _still(branch.nodes[1], met)))
         for branch in kept
     ]
 
@@ -91,7 +91,7 @@ def _contracted(branches: list[Branch], shortest_px: float) -> list[Branch]:
             parent[root(first)] = root(last)
         else:
             kept.append(branch)
-    return [Branch(points=branch.points, nodes=(root(branch.nodes[0]), root(branch.nodes[1]))) for branch in kept]
+    return [dataclasses.replace(branch, nodes=(root(branch.nodes[0]), root(branch.nodes[1]))) for branch in kept]
 
 
 def _chain(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 from typing import Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from gwunet.errors import UsageError
 from gwunet.localization.centreline import Line, line_through
-from gwunet.localization.endpoints import End, find_end, reversed_line, with_end
+from gwunet.localization.endpoints import End, find_end, reversed_line, with_ends
 from gwunet.localization.guidewire import Flag, Guidewire
 from gwunet.localization.joining import Chain, chains_of
 from gwunet.localization.sampling import Map
@@ -38,6 +39,7 @@ def locate_guidewires(
     field: Mask | None = None,
     spacing_mm: tuple[float, float] | None = None,
     threshold: float = 0.5,
+    support: NDArray[np.floating] | None = None,
 ) -> list[Guidewire]:
     """The wires of a frame, each from its base to its tip; the surest and longest first.
 
@@ -47,38 +49,44 @@ def locate_guidewires(
         field: (H, W) the exposed field; None where it is the whole frame.
         spacing_mm: distance of pixel centres along a column and along a row; for lengths in mm.
         threshold: wires are where the probability is at least this; in (0, 1].
+        support: (H, W) what the network says, where ``probability`` was changed to fit a mask: wires run where that is,
+            and their confidence is the mean of this. Where it does not reach the threshold, a gap was bridged.
 
     Raises:
         UsageError: an argument cannot work.
     """
     _check(probability, wires, field, threshold)
     is_mask = not np.issubdtype(probability.dtype, np.floating)
-    mask: Mask = np.asarray(probability != 0 if is_mask else np.greater_equal(probability, threshold))
+    mask: Mask = np.asarray(probability.astype(np.bool_) if is_mask else np.greater_equal(probability, threshold))
     if field is not None:
         mask = mask & field
     near = Map.around(mask if is_mask else probability, mask, field, threshold)
     if near is None:
         return []
-    if np.isnan(near.values).any():
+    if not is_mask and np.isnan(near.values).any():
         raise UsageError("locate_guidewires: a probability is not a number (NaN); look where it was computed")
-    located = [
-        _located(piece, near, probability.shape, spacing_mm) for piece in _pieces(near, wires, probability.shape)
+    said = None if support is None else Map.around(support, mask, field, threshold)
+    pieces = _pieces(near, wires, probability.shape, said)
+    located = [_located(piece, near, probability.shape, spacing_mm) for piece in pieces]
+    ranked = [
+        (_strength(length_px, wire), wire)
+        for wire, length_px in ((wire, wire.length_px) for wire in located)
+        if length_px >= max(SHORTEST_PX, SHORTEST_WIDTHS * wire.mean_width_px)
     ]
-    located = [wire for wire in located if wire.length_px >= max(SHORTEST_PX, SHORTEST_WIDTHS * wire.mean_width_px)]
-    located.sort(key=_strength, reverse=True)
-    return _plausible(located) if wires == "auto" else located[:wires]
+    ranked.sort(key=operator.itemgetter(0), reverse=True)
+    return _plausible(ranked) if wires == "auto" else [wire for _, wire in ranked[:wires]]
 
 
-def _strength(wire: Guidewire) -> float:
+def _strength(length_px: float, wire: Guidewire) -> float:
     """Length, where certain; nothing where a wire is as likely as none."""
-    return wire.length_px * max(0.0, 2 * wire.confidence - 1)
+    return length_px * max(0.0, 2 * wire.confidence - 1)
 
 
-def _plausible(located: list[Guidewire]) -> list[Guidewire]:
+def _plausible(ranked: list[tuple[float, Guidewire]]) -> list[Guidewire]:
     return [
         wire
-        for wire in located
-        if _strength(wire) >= WEAKEST_SHARE * _strength(located[0]) or (wire.confidence >= SURE and _comes_in(wire))
+        for strength, wire in ranked
+        if strength >= WEAKEST_SHARE * ranked[0][0] or (wire.confidence >= SURE and _comes_in(wire))
     ]
 
 
@@ -110,7 +118,7 @@ class _Piece:
     flags: frozenset[Flag]
 
 
-def _pieces(near: Map, wires: Wires, shape: tuple[int, ...]) -> list[_Piece]:
+def _pieces(near: Map, wires: Wires, shape: tuple[int, ...], said: Map | None) -> list[_Piece]:
     mask = near.mask
     branches = branches_of(mask)
     length = sum(branch.length + 1 for branch in branches)
@@ -122,9 +130,22 @@ def _pieces(near: Map, wires: Wires, shape: tuple[int, ...]) -> list[_Piece]:
     pieces = []
     for chain in chains:
         line = line_through(chain.points, near, width_px)
-        confidence = float(np.minimum(near.at(line.points), 1).mean())
-        pieces.append(_Piece(chain, line, confidence, _flags_of(chain, chains)))
+        confidence = float(np.minimum((said or near).at(line.points[:, 0], line.points[:, 1]), 1).mean())
+        flags = _flags_of(chain, chains)
+        if said is not None and _is_bridged(line, near, said):
+            flags |= {"gap_bridged"}
+        pieces.append(_Piece(chain, line, confidence, flags))
     return pieces
+
+
+def _is_bridged(line: Line, near: Map, said: Map) -> bool:
+    """Whether a line has a pixel of the mask in which the network saw no wire; both maps have the same cut-out."""
+    bridges = near.mask & ~said.mask
+    height, width = bridges.shape
+    rows, columns = np.rint(line.points).astype(np.intp).T
+    return bool(
+        bridges[np.minimum(np.maximum(rows, 0), height - 1), np.minimum(np.maximum(columns, 0), width - 1)].any()
+    )
 
 
 def _flags_of(chain: Chain, chains: list[Chain]) -> frozenset[Flag]:
@@ -144,7 +165,7 @@ def _located(piece: _Piece, near: Map, shape: tuple[int, ...], spacing_mm: tuple
     line = piece.line
     last = find_end(line, near, touches=piece.chain.ends_at_node)
     first = find_end(reversed_line(line), near, touches=piece.chain.starts_at_node)
-    line = with_end(reversed_line(with_end(reversed_line(line), first)), last)
+    line = with_ends(line, first, last)
     flags: set[Flag] = set(piece.flags)
     base, tip = first, last
     if _is_base(last, first):
@@ -154,7 +175,7 @@ def _located(piece: _Piece, near: Map, shape: tuple[int, ...], spacing_mm: tuple
     if tip.at_border:
         flags.add("tip_leaves_field")
     return Guidewire(
-        centreline=np.clip(line.points + near.origin, 0, np.array(shape) - 1.0),
+        centreline=np.minimum(np.maximum(line.points + near.origin, 0), np.array(shape) - 1.0),
         width_px=np.array(line.width_px),
         angle_deg=_angle_deg(tip),
         base_angle_deg=_angle_deg(base),
@@ -175,5 +196,5 @@ def _is_base(one: End, other: End) -> bool:
 
 def _angle_deg(end: End) -> float:
     # Adding 0 makes the 0 that a straight wire's rounding may leave negative positive: -180 is 180.
-    row, column = np.round(end.direction, 12) + 0.0
+    row, column = (round(part, 12) + 0.0 for part in end.direction)
     return math.degrees(math.atan2(0.0 - row, column))

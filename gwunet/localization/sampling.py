@@ -1,6 +1,7 @@
 """The part of a probability map that has wires in it, read between pixels."""
 
 import dataclasses
+import math
 from typing import Self
 
 import numpy as np
@@ -26,7 +27,7 @@ class Map:
 
     @classmethod
     def around(cls, probability: NDArray[np.generic], mask: Mask, field: Mask | None, threshold: float) -> Self | None:
-        """The surroundings of a mask's pixels, all arguments (H, W); None if there are none."""
+        """The surroundings of the pixels of a mask within the field, all (H, W); None if there are none."""
         rows = np.flatnonzero(mask.any(axis=1))
         if not rows.size:
             return None
@@ -38,10 +39,11 @@ class Map:
         here = slice(start[0] - first[0], stop[0] - first[0]), slice(start[1] - first[1], stop[1] - first[1])
         values = np.zeros(last - first, np.float32)
         inside = np.zeros(values.shape, np.bool_)
-        values[here] = probability[there]
         inside[here] = True if field is None else field[there]
-        if field is not None:
-            values[~inside] = 0
+        if field is None or probability is mask:
+            values[here] = probability[there]
+        else:
+            np.copyto(values[here], probability[there], casting="unsafe", where=inside[here])
         return cls(values, inside, (int(first[0]), int(first[1])), threshold)
 
     @property
@@ -49,29 +51,47 @@ class Map:
         """(h, w) bool."""
         return np.asarray(self.values >= self.threshold)
 
-    def at(self, points: Points) -> NDArray[np.float64]:
-        """(...) values at (..., 2) places, linear between pixel centres; beyond the cut-out as at its edge."""
+    def at(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(...) values at places, linear between pixel centres; beyond the cut-out as at its edge."""
         height, width = self.values.shape
         # Not np.clip: for a few hundred places its overhead is a third of the time.
-        row = np.minimum(np.maximum(points[..., 0], 0), height - 1.001)
-        column = np.minimum(np.maximum(points[..., 1], 0), width - 1.001)
-        top, left = row.astype(np.intp), column.astype(np.intp)
-        down, right = row - top, column - left
-        flat = self.values.ravel()
-        corner = top * width + left
+        down = np.minimum(np.maximum(rows, 0), height - 1.001)
+        right = np.minimum(np.maximum(columns, 0), width - 1.001)
+        top, left = down.astype(np.intp), right.astype(np.intp)
+        down -= top
+        right -= left
+        corner = top
+        corner *= width
+        corner += left
         left_of = 1 - right
-        upper = flat.take(corner) * left_of + flat.take(corner + 1) * right
-        corner += width
-        lower = flat.take(corner) * left_of + flat.take(corner + 1) * right
-        return np.asarray(upper * (1 - down) + lower * down)
+        flat = self.values.ravel()
+        upper = flat.take(corner) * left_of
+        upper += flat[1:].take(corner) * right
+        lower = flat[width:].take(corner) * left_of
+        lower += flat[width + 1 :].take(corner) * right
+        lower *= down
+        upper *= 1 - down
+        upper += lower
+        return np.asarray(upper)
 
-    def is_inside(self, points: Points) -> Mask:
-        """(...) whether (..., 2) places lie on pixels of the exposed field; beyond the cut-out as at its edge."""
-        rows, columns = np.rint(points[..., 0]).astype(np.intp), np.rint(points[..., 1]).astype(np.intp)
+    def is_inside(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Mask:
+        """(...) whether places lie on pixels of the exposed field; beyond the cut-out as at its edge."""
         height, width = self.inside.shape
+        row, column = np.rint(rows).astype(np.intp), np.rint(columns).astype(np.intp)
         return np.asarray(
-            self.inside[np.minimum(np.maximum(rows, 0), height - 1), np.minimum(np.maximum(columns, 0), width - 1)]
+            self.inside[np.minimum(np.maximum(row, 0), height - 1), np.minimum(np.maximum(column, 0), width - 1)]
         )
+
+    def is_all_inside(self, place: tuple[float, float], radius_px: float) -> bool:
+        """Whether all pixels within a radius of a place, and some more, are of the exposed field."""
+        rows, columns = (
+            slice(
+                min(max(math.floor(middle - radius_px), 0), size - 1),
+                min(max(math.ceil(middle + radius_px), 0), size - 1) + 1,
+            )
+            for middle, size in zip(place, self.inside.shape, strict=True)
+        )
+        return bool(self.inside[rows, columns].all())
 
     def cut_near(self, place: Points, radius_px: float) -> Points:
         """(K, 2) pixels of wires that touch the end of the exposed field within a radius of a place."""
@@ -81,8 +101,6 @@ class Map:
             return np.empty((0, 2))
         window = slice(first[0], last[0]), slice(first[1], last[1])
         surroundings = self.inside[first[0] - 1 : last[0] + 1, first[1] - 1 : last[1] + 1]
-        if surroundings.all():
-            return np.empty((0, 2))
         interior = surroundings[:-2, 1:-1] & surroundings[2:, 1:-1] & surroundings[1:-1, :-2] & surroundings[1:-1, 2:]
         cut = np.argwhere((self.values[window] >= self.threshold) & ~interior) + first
         return np.asarray(cut[np.hypot(*(cut - place).T) <= radius_px], np.float64)

@@ -32,10 +32,8 @@ class Branch:
     """(N, 2) rows and columns, one pixel after the other; a node at its start or end is in it."""
     nodes: tuple[int, int]
     """Of the first and the last point: number of a node, or ``FREE``."""
-
-    @property
-    def length(self) -> float:
-        return length_of(self.points)
+    length: float
+    """Pixels along its points."""
 
 
 def length_of(points: Points) -> float:
@@ -87,41 +85,49 @@ class _Plane:
     """A mask with a frame of background around it, as a flat array."""
 
     def __init__(self, mask: Mask) -> None:
-        padded = np.pad(mask, 1)
-        self.stride = padded.shape[1]
+        height, width = mask.shape
+        padded = np.zeros((height + 2, width + 2), np.bool_)
+        padded[1:-1, 1:-1] = mask
+        self.stride = width + 2
         self.flat = padded.ravel()
         self.steps = np.array([row * self.stride + column for row, column in NEIGHBOURS])
+        # Not filled: that would take longer than all that is done with it, which is at the wires' pixels.
+        self.numbers = np.empty(len(self.flat), np.int64)
+        """For each pixel that was given one; of the others anything."""
 
     def codes(self, pixels: Indices) -> NDArray[np.uint8]:
-        return np.packbits(self.flat[pixels[:, None] + self.steps], bitorder="little")
+        return np.packbits(self.flat.take(pixels[:, None] + self.steps), bitorder="little")
 
     def coordinates(self, pixels: Indices) -> Points:
-        return np.stack([pixels // self.stride - 1, pixels % self.stride - 1], axis=1).astype(np.float64)
+        points = np.empty((len(pixels), 2))
+        points[:, 0], points[:, 1] = np.divmod(pixels, self.stride)
+        points -= 1
+        return points
 
 
 def _thin(plane: _Plane) -> Indices:
     """Thins ``plane`` to lines of one pixel; returns what is left, in order."""
-    latest = np.zeros(len(plane.flat), np.int64)
-    active = np.flatnonzero(plane.flat)
+    latest = plane.numbers
+    pixels = active = np.flatnonzero(plane.flat)
     before: Indices | None = None
     for half in _alternating():
         gone = active[_DELETABLE[half][plane.codes(active)]]
         plane.flat[gone] = False
         if before is None:  # the second half-step, too, has to see every pixel
             before = gone
-            active = active[plane.flat[active]]
+            active = active[plane.flat.take(active)]
             continue
         changed = np.concatenate([before, gone])
         if not changed.size:
             break
         # A pixel whose neighbourhood is as it was when last looked at stays.
         near = (changed[:, None] + plane.steps).ravel()
-        near = near[plane.flat[near]]
+        near = near[plane.flat.take(near)]
         order = np.arange(len(near))
         latest[near] = order
-        active = near[latest[near] == order]
+        active = near[latest.take(near) == order]
         before = gone
-    return np.flatnonzero(plane.flat)
+    return pixels[plane.flat.take(pixels)]
 
 
 def _alternating() -> Any:
@@ -136,34 +142,32 @@ def branches_of(mask: Mask) -> list[Branch]:
     pixels = _thin(plane)
     if not pixels.size:
         return []
-    number = np.full(len(plane.flat), FREE)
-    number[pixels] = np.arange(len(pixels))
+    plane.numbers[pixels] = np.arange(len(pixels))
     codes = plane.codes(pixels)
-    linked = _LINKED[:, codes].T
-    neighbours = np.where(linked, number[pixels[:, None] + plane.steps], FREE)
-    is_node = _DEGREE[codes] >= 3
-    node_of, centres = _nodes(plane, pixels, number, is_node)
-    chains = _chains(np.where(is_node[neighbours] & linked, FREE, neighbours), is_node)
+    neighbours = np.where(_LINKED.take(codes, axis=1), plane.numbers.take(pixels + plane.steps[:, None]), FREE)
+    of_nodes = np.flatnonzero(_DEGREE[codes] >= 3)
+    node_of, centres = _nodes(plane, pixels, of_nodes)
+    chains = _chains(neighbours, _DEGREE[codes], of_nodes)
     if len(chains) > MAX_BRANCHES:
         chains = sorted(chains, key=len, reverse=True)[:MAX_BRANCHES]
     points = plane.coordinates(pixels)
     return [_branch(chain, points, neighbours, node_of, centres) for chain in chains]
 
 
-def _nodes(plane: _Plane, pixels: Indices, number: Indices, is_node: Mask) -> tuple[Indices, Points]:
-    """(P,) the node of every pixel or ``FREE``, and the nodes' centres: node pixels that touch are one node."""
-    node_of = np.full(len(pixels), FREE)
-    of_nodes = np.flatnonzero(is_node)
+def _nodes(plane: _Plane, pixels: Indices, of_nodes: Indices) -> tuple[dict[int, int], Points]:
+    """The node of each of a node's pixels, and the nodes' centres: node pixels that touch are one node."""
     if not of_nodes.size:
-        return node_of, np.empty((0, 2))
-    beside = number[pixels[of_nodes][:, None] + plane.steps[:4]]
+        return {}, np.empty((0, 2))
+    is_node = np.zeros(len(pixels), np.bool_)
+    is_node[of_nodes] = True
+    places = pixels[of_nodes][:, None] + plane.steps[:4]
+    beside = np.where(plane.flat[places], plane.numbers[places], FREE)
     joined = (beside != FREE) & is_node[beside]
     labels = _labelled(of_nodes.tolist(), np.repeat(of_nodes, joined.sum(axis=1)).tolist(), beside[joined].tolist())
     count = int(labels.max()) + 1
-    node_of[of_nodes] = labels
     sizes = np.bincount(labels, minlength=count)
     centres = [np.bincount(labels, part, minlength=count) / sizes for part in plane.coordinates(pixels[of_nodes]).T]
-    return node_of, np.stack(centres, axis=1)
+    return dict(zip(of_nodes.tolist(), labels.tolist(), strict=True)), np.stack(centres, axis=1)
 
 
 def _labelled(pixels: list[int], one: list[int], other: list[int]) -> Indices:
@@ -187,42 +191,58 @@ def _labelled(pixels: list[int], one: list[int], other: list[int]) -> Indices:
     return np.array([label[pixel] for pixel in pixels])
 
 
-def _chains(neighbours: Indices, is_node: Mask) -> list[list[int]]:
-    """Pixels between nodes, each run in order; a ring is cut at its first pixel."""
-    # At most two neighbours are left to a pixel that is no node: sorted, they are the last two of the eight.
-    two = np.sort(neighbours, axis=1)[:, -2:]
-    ends = np.flatnonzero((two[:, 0] == FREE) & ~is_node).tolist()
-    links: list[list[int]] = two.tolist()
-    seen: list[bool] = is_node.tolist()
-    chains = []
-    for starts in (ends, range(len(seen))):
-        for start in starts:
-            if not seen[start]:
-                chains.append(_walk(start, links, seen))
+def _chains(neighbours: Indices, degree: Indices, of_nodes: Indices) -> list[list[int]]:
+    """Pixels between nodes, each run in order; a ring is cut at its first pixel.
+
+    Args:
+        neighbours: (8, P) numbers of the pixels each is linked to, or ``FREE``.
+        degree: (P,) how many those are; overwritten.
+        of_nodes: pixels that are nodes.
+    """
+    # At most two neighbours are left to a pixel that is no node. Of their sum, where ``FREE`` stands in for a missing
+    # one, what is not the pixel a walk comes from is where it goes on.
+    sums = neighbours.sum(axis=0) - (len(NEIGHBOURS) - 2) * FREE
+    beside = neighbours[:, of_nodes]
+    linked = beside != FREE
+    # Links to nodes are cut.
+    np.subtract.at(sums, beside[linked], np.broadcast_to(of_nodes - FREE, beside.shape)[linked])
+    np.subtract.at(degree, beside[linked], 1)
+    degree[of_nodes] = 2
+    onwards: list[int] = sums.tolist()
+    chains: list[list[int]] = []
+    walked = set()
+    for end in np.flatnonzero(degree <= 1).tolist():
+        if end not in walked:
+            chains.append(_walk(FREE, end, FREE, onwards))
+            walked.add(chains[-1][-1])
+    if sum(map(len, chains)) + len(of_nodes) < len(onwards):
+        seen = np.zeros(len(onwards), np.bool_)
+        seen[of_nodes] = True
+        for chain in chains:
+            seen[chain] = True
+        for first in np.flatnonzero(~seen).tolist():
+            if first not in walked:
+                chains.append([first, *_walk(first, int(neighbours[:, first].max()), first, onwards)])
+                walked.update(chains[-1])
     return chains
 
 
-def _walk(start: int, links: list[list[int]], seen: list[bool]) -> list[int]:
-    chain = [start]
-    before, here = FREE, start
-    while True:
-        seen[here] = True
-        one, two = links[here]
-        following = one if two == before else two  # of none and one, the one is second
-        if following == FREE or seen[following]:
-            return chain
-        chain.append(following)
-        before, here = here, following
+def _walk(before: int, here: int, until: int, onwards: list[int]) -> list[int]:
+    chain = []
+    while here != until:
+        chain.append(here)
+        before, here = here, onwards[here] - before
+    return chain
 
 
-def _branch(chain: list[int], points: Points, neighbours: Indices, node_of: Indices, centres: Points) -> Branch:
+def _branch(chain: list[int], points: Points, neighbours: Indices, node_of: dict[int, int], centres: Points) -> Branch:
     beside = [
-        [int(node_of[near]) for near in neighbours[end] if near != FREE and node_of[near] != FREE]
-        for end in (chain[0], chain[-1])
+        [node_of[near] for near in neighbours[:, end].tolist() if near in node_of] for end in (chain[0], chain[-1])
     ]
     if len(chain) == 1:  # a single pixel may lie between two nodes
         first, last = [*beside[0], FREE, FREE][:2]
     else:
         first, last = (found[0] if found else FREE for found in beside)
     before, after = (centres[[node]] if node != FREE else centres[:0] for node in (first, last))
-    return Branch(points=np.concatenate([before, points[chain], after]), nodes=(first, last))
+    line = np.concatenate([before, points[chain], after])
+    return Branch(points=line, nodes=(first, last), length=length_of(line))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.localization.exchange import tails_exchanged
+from gwunet.localization.exchange import squared_distances, tails_exchanged
 from gwunet.localization.guidewire import Flag, Guidewire, Point
 from gwunet.localization.tip_filter import TipFilter
 
@@ -80,12 +80,20 @@ class Tracker:
         self._exchanges = 0
         """Frames in succession in which tails were exchanged."""
 
-    def update(self, guidewires: Sequence[Guidewire], *, frames_passed: int = 1) -> list[Guidewire]:
+    def update(
+        self,
+        guidewires: Sequence[Guidewire],
+        *,
+        frames_passed: int = 1,
+        frame_shape: tuple[int, ...] | None = None,
+    ) -> list[Guidewire]:
         """The wires of the next frame, with their numbers.
 
         Args:
             guidewires: what ``locate_guidewires`` found in it.
             frames_passed: since the frame of the last call; more than 1 where frames were dropped.
+            frame_shape: rows and columns of the frame: a tip that is expected beyond is reported at its border, with
+                the flag ``tip_leaves_field``. None where that is unknown.
 
         Returns:
             Those found and those bridged, by their numbers.
@@ -98,8 +106,8 @@ class Tracker:
             del pairs[joined]
         reported = []
         for track in self._tracks:
-            wire = None if id(track) not in pairs else track.found(guidewires[pairs[id(track)]])
-            wire = track.missing() if wire is None else wire
+            wire = None if id(track) not in pairs else track.found(guidewires[pairs[id(track)]], frame_shape)
+            wire = track.missing(frame_shape) if wire is None else wire
             if wire is not None:
                 reported.append(wire)
         for index, wire in enumerate(guidewires):
@@ -119,18 +127,27 @@ class Tracker:
         if len(wires) < 2 or self._exchanges >= most or _is_steady(known, wires, pairs):
             self._exchanges = 0
             return wires, pairs
-        best = _unlikeliness(known, wires, pairs) - EXCHANGE_MARGIN_PX
+        best = self._unlikeliness(known, costs, pairs) - EXCHANGE_MARGIN_PX
         found = None
         for one, other in itertools.combinations(range(len(wires)), 2):
             for exchanged in tails_exchanged(wires[one], wires[other]):
-                changed = list(wires)
+                changed, changed_costs = list(wires), costs.copy()
                 changed[one], changed[other] = exchanged
-                changed_pairs = _assigned(self._tracks, _costs(self._tracks, changed))
-                cost = _unlikeliness(known, changed, changed_pairs)
+                changed_costs[:, [one, other]] = _costs(self._tracks, exchanged)
+                changed_pairs = _assigned(self._tracks, changed_costs)
+                cost = self._unlikeliness(known, changed_costs, changed_pairs)
                 if cost < best:
                     best, found = cost, (changed, changed_pairs)
         self._exchanges = self._exchanges + 1 if found else 0
         return found or (wires, pairs)
+
+    def _unlikeliness(self, known: Sequence["_Track"], costs: Curve, pairs: dict[int, int]) -> float:
+        """Sum of the known tracks' distances from their wires, in pixels."""
+        return sum(
+            float(row[pairs[id(track)]]) if id(track) in pairs else UNPAIRED_PX
+            for track, row in zip(self._tracks, costs, strict=True)
+            if track in known
+        )
 
     def _forget(self) -> None:
         lost = sorted((track for track in self._tracks if track.missed), key=lambda track: track.missed)
@@ -163,29 +180,32 @@ class _Track:
         """Whether the wire, if it is missing, is reported nevertheless."""
         return self.missed <= min(LONGEST_BRIDGE, self.seen // 2)
 
-    def missing(self) -> Guidewire | None:
+    def missing(self, frame_shape: tuple[int, ...] | None) -> Guidewire | None:
         """The wire in a frame in which it was not found; None where that is too long ago."""
         if not self.is_expected:
             return None
         wire = self.last
+        tip = _within(self._filter.tip, frame_shape)
+        leaving: set[Flag] = set() if tip == self._filter.tip else {"tip_leaves_field"}
         self.last = dataclasses.replace(
             wire,
-            centreline=_drawn_to(wire.centreline, self._filter.tip),
+            centreline=_kept_within(_drawn_to(wire.centreline, tip), frame_shape),
             confidence=wire.confidence * FADING,
             tip_confidence=wire.tip_confidence * FADING,
             base_confidence=wire.base_confidence * FADING,
-            flags=(wire.flags - {"jump"}) | {"bridged_frame"},
+            flags=(wire.flags - {"jump"}) | {"bridged_frame", *leaving},
         )
         return self.last
 
-    def found(self, wire: Guidewire) -> Guidewire:
+    def found(self, wire: Guidewire, frame_shape: tuple[int, ...] | None) -> Guidewire:
         """The wire as it was found in a frame, put in order and filtered."""
         wire, exchanged = self._in_order(wire)
         flags: set[Flag] = {"jump"} if self._follow(wire, exchanged) else set()
         self.seen, self.missed = max(0, self.seen + 1 - self.missed) + 1, 0
+        tip = _within(_at_most(wire.tip, self._filter.tip, MOST_SMOOTHING_PX), frame_shape)
         self.last = dataclasses.replace(
             wire,
-            centreline=_drawn_to(wire.centreline, _at_most(wire.tip, self._filter.tip, MOST_SMOOTHING_PX)),
+            centreline=_kept_within(_drawn_to(wire.centreline, tip), frame_shape),
             identity=self.number,
             flags=wire.flags | flags,
         )
@@ -232,7 +252,15 @@ class _Track:
 
 def _costs(tracks: Sequence[_Track], wires: Sequence[Guidewire]) -> NDArray[np.float64]:
     """(T, W) how far each wire is from each track."""
-    return np.array([[_cost(track, wire) for wire in wires] for track in tracks]).reshape(len(tracks), len(wires))
+    if not tracks or not wires:
+        return np.empty((len(tracks), len(wires)))
+    apart = _apart([track.last.centreline for track in tracks], [wire.centreline for wire in wires]).tolist()
+    return np.array(
+        [
+            [_cost(track, wire, apart_px) for wire, apart_px in zip(wires, row, strict=True)]
+            for track, row in zip(tracks, apart, strict=True)
+        ]
+    )
 
 
 def _assigned(tracks: Sequence[_Track], costs: NDArray[np.float64]) -> dict[int, int]:
@@ -275,29 +303,29 @@ def _is_steady(tracks: Sequence[_Track], wires: Sequence[Guidewire], pairs: dict
     )
 
 
-def _unlikeliness(tracks: Sequence[_Track], wires: Sequence[Guidewire], pairs: dict[int, int]) -> float:
-    """Sum of the tracks' distances from their wires, in pixels."""
-    return sum(_cost(track, wires[pairs[id(track)]]) if id(track) in pairs else UNPAIRED_PX for track in tracks)
-
-
-def _cost(track: _Track, wire: Guidewire) -> float:
+def _cost(track: _Track, wire: Guidewire, apart_px: float) -> float:
     """How far a wire is from a track, in pixels; infinite where it must be another wire."""
     known = track.last
     absent = min(track.missed - 1, 10)
     about_px = max(len(known.centreline), len(wire.centreline))  # points are about 1 px apart
     gate = max(LEAST_GATE_PX, GATE_SHARE * about_px) * min(WIDEST_GATE, 1 + 0.1 * absent)
-    apart_px = _apart(_thinned(known.centreline), _thinned(wire.centreline))
     if apart_px > gate:
         return np.inf
     tips_px = min(_moved_px(known, wire)[1], _moved_px(known, wire, exchanged=True)[1])
     return apart_px + TIP_SHARE * min(tips_px, MOST_TIP_PX) + absent
 
 
-def _apart(first: Curve, second: Curve) -> float:
-    """Mean distance of the points of each of two curves from the other one, in pixels."""
-    offsets = first[:, None] - second[None]
-    squared = np.einsum("ijk,ijk->ij", offsets, offsets)
-    return float(np.sqrt(squared.min(1)).mean() + np.sqrt(squared.min(0)).mean()) / 2
+def _apart(firsts: Sequence[Curve], seconds: Sequence[Curve]) -> NDArray[np.float64]:
+    """(F, S) mean distance of the points of each of two curves from the other one, in pixels; all pairs at once."""
+    one, other = [_thinned(curve) for curve in firsts], [_thinned(curve) for curve in seconds]
+    squared = squared_distances(np.concatenate(one), np.concatenate(other))
+    rows, columns = np.array([len(curve) for curve in one]), np.array([len(curve) for curve in other])
+    row, column = np.cumsum(rows) - rows, np.cumsum(columns) - columns
+    from_first = np.sqrt(np.minimum.reduceat(squared, column, axis=1))
+    from_second = np.sqrt(np.minimum.reduceat(squared, row, axis=0))
+    means = np.add.reduceat(from_first, row, axis=0) / rows[:, None]
+    means += np.add.reduceat(from_second, column, axis=1) / columns
+    return np.asarray(means / 2)
 
 
 def _thinned(points: Curve) -> Curve:
@@ -339,15 +367,32 @@ def _at_most(start: Point, end: Point, longest_px: float) -> Point:
     return float(row), float(column)
 
 
+def _within(place: Point, frame_shape: tuple[int, ...] | None) -> Point:
+    """The place, or the nearest one in the frame."""
+    if frame_shape is None:
+        return place
+    row, column = (min(max(part, 0.0), size - 1.0) for part, size in zip(place, frame_shape, strict=True))
+    return row, column
+
+
+def _kept_within(points: Curve, frame_shape: tuple[int, ...] | None) -> Curve:
+    """The points, those beyond the frame at its border."""
+    if frame_shape is None:
+        return points
+    kept: Curve = np.minimum(np.maximum(points, 0.0), np.array(frame_shape) - 1.0)
+    return kept
+
+
 def _drawn_to(points: Curve, tip: Point) -> Curve:
     """A curve whose last point is ``tip``; points before it follow, the less the further from it they are."""
     way = np.subtract(tip, points[-1])
     distance = float(np.hypot(*way))
     if distance == 0:
         return points
-    steps = np.hypot(*np.diff(points, axis=0).T)
-    to_tip = np.append(np.cumsum(steps[::-1])[::-1], 0.0)
+    to_tip = np.zeros(len(points))
+    steps = points[1:] - points[:-1]
+    np.cumsum(np.hypot(steps[:, 0], steps[:, 1])[::-1], out=to_tip[-2::-1])
     # Three times the distance: a wire that is drawn back is pressed together and not folded.
-    share = np.clip(1 - to_tip / min(max(20.0, 3 * distance), float(to_tip[0])), 0, 1) ** 2
+    share = np.maximum(1 - to_tip / min(max(20.0, 3 * distance), float(to_tip[0])), 0) ** 2
     drawn: Curve = points + share[:, None] * way
     return drawn

@@ -1,7 +1,8 @@
 """The losses, on logits and computed in float32.
 
 ``forward(logits, target)``: logits ``(..., B, 1, H, W)`` and target ``(B, 1, H, W)`` to values ``(...)``: a scalar for
-one output, and leading axes where there are several (deep supervision).
+one output, and leading axes where there are several (deep supervision). A loss that is a sum over pixels and not a mean
+says so by an attribute ``sums`` that is True: gradients of a batch in parts (``--accumulate``) are put together by it.
 """
 
 from gwunet.losses.build import build_loss

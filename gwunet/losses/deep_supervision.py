@@ -51,6 +51,11 @@ class DeepSupervision(nn.Module):
         total: Tensor = (values * values.new_tensor([weight for _, weight in counting])).sum()
         return total
 
+    @property
+    def sums(self) -> bool:
+        """Whether the loss adds up over pixels, so that of the parts of a batch values add up too; most are means."""
+        return bool(getattr(self.loss, "sums", False))
+
     def on_final(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of the full-resolution output alone, as in validation."""
         value: Tensor = self.loss(logits, target)

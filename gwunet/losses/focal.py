@@ -29,6 +29,7 @@ class ModifiedFocalLoss(nn.Module):
         self.alpha = alpha
         self.gamma = gamma
         self.reduction = reduction
+        self.sums = reduction == "sum"
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Logits ``(..., B, 1, H, W)`` and target ``(B, 1, H, W)`` to values ``(...)``."""

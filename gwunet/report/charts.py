@@ -1,4 +1,7 @@
-"""Small charts as inline SVG: they print sharply, follow the page's colours, and need no script."""
+"""Small charts as inline SVG: they print sharply, follow the page's colours, and need no script.
+
+What they show is also said in words, for those who do not see it, and curves differ by marks as well as by colour.
+"""
 
 import dataclasses
 import math
@@ -15,6 +18,17 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 8, 18, 40
 TICKS = 5
 COLOURS = 6
 """Classes ``c0`` to ``c5`` of the style sheet."""
+MARKS = (
+    "m-3,0a3,3 0 1,0 6,0a3,3 0 1,0 -6,0",
+    "m-2.7,-2.7h5.4v5.4h-5.4z",
+    "m0,-3.6l3.3,6h-6.6z",
+    "m0,-3.9l3.3,3.9l-3.3,3.9l-3.3,-3.9z",
+    "m-2.8,-2.8l5.6,5.6m0,-5.6l-5.6,5.6",
+    "m-3.4,0h6.8m-3.4,-3.4v6.8",
+)
+"""The shape of each colour around its point: circle, square, triangle, diamond and two crosses."""
+MARKED_POINTS = 6
+"""Marks on a curve, about."""
 MOST_POINTS = 400
 """A curve is thinned to so many points, and a cloud to three times as many: more cannot be told apart at this size."""
 
@@ -27,7 +41,10 @@ class Series:
     """In the legend; empty keeps it out."""
     points: tuple[Point, ...]
     colour: int = 0
+    """And mark."""
     dashed: bool = False
+    name: str = ""
+    """Where the curve is told in words; by default the label."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,7 +74,8 @@ def line_chart(
         *(element("li", _swatch(each), each.label) for each in series if each.points and each.label),
         class_="legend",
     )
-    return _figure(title, [_axes(scale, x_label, y_label), *curves], legend)
+    told = f"{y_label} over {x_label}. " + " ".join(_told(each, x_label) for each in series if each.points)
+    return _figure(title, told, [_axes(scale, x_label, y_label), *curves], legend)
 
 
 def histogram(
@@ -67,13 +85,13 @@ def histogram(
     clipped = np.clip(np.asarray(values, np.float64), *limits)
     counts, edges = np.histogram(clipped, bins, limits)
     scale = _Scale(limits, (0.0, max(float(counts.max(initial=1)), 1.0)))
-    bars = []
+    bars, counted = [], []
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         (x, y), (end, floor) = scale.at((left, count)), scale.at((right, 0))
         if count:
             bar = {"x": _r(x + 0.5), "y": _r(y), "width": _r(end - x - 1), "height": _r(floor - y)}
-            told = element("title", f"{left:.2f} to {right:.2f}: {count}")
-            bars.append(element("rect", told, class_="bar", **bar))
+            counted.append(f"{left:.2f} to {right:.2f}: {count}")
+            bars.append(element("rect", element("title", counted[-1]), class_="bar", **bar))
     median = float(np.median(clipped)) if clipped.size else None
     marks = []
     if median is not None:
@@ -84,7 +102,9 @@ def histogram(
                 "text", f"median {median:.2f}", x=_r(min(max(x, LEFT + 35), WIDTH - 40)), y=_r(top - 5), class_="middle"
             ),
         ]
-    return _figure(title, [_axes(scale, x_label, y_label), *bars, *marks])
+    middle = "" if median is None else f", median {median:.2f}"
+    told = f"{y_label} by {x_label}, {clipped.size} in all{middle}. {'; '.join(counted)}"
+    return _figure(title, told, [_axes(scale, x_label, y_label), *bars, *marks])
 
 
 def scatter(title: str, points: Sequence[Point], *, x_label: str, y_label: str, y_range: tuple[float, float]) -> Markup:
@@ -93,7 +113,12 @@ def scatter(title: str, points: Sequence[Point], *, x_label: str, y_label: str, 
     scale = _Scale(_padded([x for x, _ in shown]), y_range)
     places = [scale.at(point) for point in shown]
     dots = [element("circle", cx=_r(x), cy=_r(y), r=2.5, class_="dot") for x, y in places]
-    return _figure(title, [_axes(scale, x_label, y_label), *dots])
+    told = f"{y_label} over {x_label} at {len(points)} points."
+    told += "".join(
+        f" {name} from {_figures(min(values))} to {_figures(max(values))}, median {_figures(np.median(values))}."
+        for name, values in zip((x_label, y_label), zip(*points, strict=True), strict=True)
+    )
+    return _figure(title, told, [_axes(scale, x_label, y_label), *dots])
 
 
 def bar(share: float | None, label: str) -> Markup:
@@ -112,8 +137,8 @@ def bar(share: float | None, label: str) -> Markup:
     return element("span", label, drawn, class_="metered")
 
 
-def _figure(title: str, drawn: Sequence[Child], legend: Markup | None = None) -> Markup:
-    picture = element("svg", element("title", title), drawn, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img")
+def _figure(title: str, told: str, drawn: Sequence[Child], legend: Markup | None = None) -> Markup:
+    picture = element("svg", drawn, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=told)
     return element("figure", element("figcaption", title), picture, legend, class_="chart")
 
 
@@ -137,18 +162,42 @@ def _axes(scale: _Scale, x_label: str, y_label: str) -> list[Markup]:
     return parts
 
 
-def _curve(series: Series, scale: _Scale) -> Markup:
+def _curve(series: Series, scale: _Scale) -> list[Markup]:
     places = [scale.at(point) for point in _thinned(series.points, MOST_POINTS)]
-    kind = f"curve c{series.colour % COLOURS}" + (" dashed" if series.dashed else "")
+    every = math.ceil(len(places) / MARKED_POINTS)
+    # Curves that lie on each other have their marks at different places.
+    marks = _marks(series, places[every * (series.colour % COLOURS) // COLOURS :: every])
     if len(places) == 1:
-        return element("circle", cx=_r(places[0][0]), cy=_r(places[0][1]), r=3, class_=f"spot {kind}")
-    return element("polyline", points=" ".join(f"{_r(x)},{_r(y)}" for x, y in places), class_=kind)
+        return [marks]
+    line = " ".join(f"{_r(x)},{_r(y)}" for x, y in places)
+    return [element("polyline", points=line, class_=_line_classes(series)), marks]
 
 
 def _swatch(series: Series) -> Markup:
-    kind = f"curve c{series.colour % COLOURS}" + (" dashed" if series.dashed else "")
-    line = element("line", x1=0, x2=22, y1=5, y2=5, class_=kind)
-    return element("svg", line, viewBox="0 0 22 10", class_="swatch", aria_hidden="true")
+    line = element("line", x1=0, x2=22, y1=5, y2=5, class_=_line_classes(series))
+    return element("svg", line, _marks(series, [(11, 5)]), viewBox="0 0 22 10", class_="swatch", aria_hidden="true")
+
+
+def _line_classes(series: Series) -> str:
+    return f"curve c{series.colour % COLOURS}" + (" dashed" if series.dashed else "")
+
+
+def _marks(series: Series, places: Sequence[Point]) -> Markup:
+    number = series.colour % COLOURS
+    return element("path", d="".join(f"M{_r(x)},{_r(y)}{MARKS[number]}" for x, y in places), class_=f"mark c{number}")
+
+
+def _told(series: Series, x_label: str) -> str:
+    """A curve in a sentence."""
+    (x_first, first), (x_last, last) = series.points[0], series.points[-1]
+    name = series.name or series.label
+    if len(series.points) == 1:
+        return f"{name}: {_figures(first)} at {x_label} {_shown(x_first)}."
+    (x_low, low), (x_high, high) = (choose(series.points, key=lambda point: point[1]) for choose in (min, max))
+    return (
+        f"{name}: from {_figures(first)} at {x_label} {_shown(x_first)} to {_figures(last)} at {_shown(x_last)}, "
+        f"lowest {_figures(low)} at {_shown(x_low)}, highest {_figures(high)} at {_shown(x_high)}."
+    )
 
 
 def _thinned(points: Sequence[Point], most: int) -> list[Point]:
@@ -173,6 +222,10 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _shown(value: float) -> str:
     return f"{value:g}" if abs(value) < 10_000 else f"{value:.0e}"
+
+
+def _figures(value: float) -> str:
+    return f"{value:.3g}"
 
 
 def _r(value: float) -> float:

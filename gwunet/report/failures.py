@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from gwunet.evaluation.resampling import Unit, group_name
 from gwunet.report.wire_look import WireLook
 
 Row = Mapping[str, Any]
@@ -43,25 +44,22 @@ class GroupResult:
     """In what its wires differ from those of the other frames."""
 
 
-def group_results(rows: Sequence[Row], looks: Mapping[str, WireLook], unit: str = "patient") -> tuple[GroupResult, ...]:
+def group_results(
+    rows: Sequence[Row], looks: Mapping[str, WireLook], unit: Unit = "patient"
+) -> tuple[GroupResult, ...]:
     """Every group of frames, lowest Dice first.
 
     Args:
         rows: frames as in ``summary.json``.
         looks: case -> how its wire looks.
-        unit: key of the rows that tells the group; frames without it are groups of their own.
+        unit: what a group is; frames without one are groups of their own.
     """
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(row.get(unit) or row["case"], []).append(row)
+        groups.setdefault(group_name(row, unit), []).append(row)
     usual = _medians(looks.values())
     found = [_group_result(name, frames, looks, usual) for name, frames in groups.items()]
     return tuple(sorted(found, key=lambda group: (group.dice, group.name)))
-
-
-def unit_of(rows: Sequence[Row]) -> str:
-    """``patient`` where every frame has one, else ``sequence``, else ``frame``."""
-    return next((unit for unit in ("patient", "sequence") if all(row.get(unit) for row in rows)), "frame")
 
 
 def _group_result(

@@ -9,17 +9,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gwunet.best_configuration import SUMMARY as BEST
 from gwunet.checkpoint import FINAL
 from gwunet.dataset import Dataset
 from gwunet.errors import GwunetError, NotPreparedError, SchemaError
+from gwunet.evaluation.cross_validation import FILE_NAME as CROSS_VALIDATION
+from gwunet.evaluation.made_with import made_with
 from gwunet.fingerprint import Fingerprint
 from gwunet.inference.run_record import PATTERN
 from gwunet.jsonio import parse_json, read_json
 from gwunet.plans import Plans
+from gwunet.trained import fold_folders, fold_name, parts_of, trained_models
 from gwunet.workspace import Workspace
-
-CROSS_VALIDATION, BEST = "cross_validation.json", "best_configuration.json"
-"""What gw_find_best_configuration leaves, of a model and of all."""
 
 Row = Mapping[str, Any]
 """A frame's entry in ``summary.json``: ``case``, ``patient``, ``sequence``, ``tp``, ``fp``, ``fn``, ``tn``, metrics."""
@@ -177,10 +178,10 @@ def _remarks(prepared: Path, raw: Path, splits: Any, problems: list[str]) -> tup
 
 def _models(results: Path, configurations: Sequence[str] | None, problems: list[str]) -> list[Model]:
     models = []
-    for folder in sorted(results.glob("*__*")) if results.is_dir() else ():
-        configuration, trainer = folder.name.split("__", 1)
+    for folder in trained_models(results):
+        configuration, trainer = parts_of(folder.name)
         if configurations is None or configuration in configurations:
-            folds = tuple(_fold(each, problems) for each in sorted(folder.glob("fold_*")) if each.is_dir())
+            folds = tuple(_fold(each, problems) for each in fold_folders(folder))
             models.append(
                 Model(
                     configuration=configuration,
@@ -192,7 +193,7 @@ def _models(results: Path, configurations: Sequence[str] | None, problems: list[
             )
     untrained = set(configurations or ()) - {model.configuration for model in models}
     if untrained:
-        trained = sorted({folder.name.split("__")[0] for folder in results.glob("*__*")}) if results.is_dir() else []
+        trained = sorted({parts_of(folder.name)[0] for folder in trained_models(results)})
         raise NotPreparedError(
             f"{results}: found no trained {', '.join(sorted(untrained))}; wanted some of "
             f"{', '.join(trained) or '(nothing is trained yet)'}: choose with -c, or leave it out"
@@ -205,7 +206,7 @@ def _fold(folder: Path, problems: list[str]) -> FoldRun:
     summary = _known(folder / "validation" / "summary.json", problems)
     rows = [row for row in _of_kind(summary, "frames", list) if _is_row(row)]
     return FoldRun(
-        name=folder.name.removeprefix("fold_"),
+        name=fold_name(folder),
         folder=folder,
         start=start,
         epochs=tuple(epochs),
@@ -237,10 +238,23 @@ def _log(path: Path, problems: list[str]) -> list[Mapping[str, Any]]:
         return []
 
 
+def _is_stale(summary: Any, folder: Path) -> bool:
+    """Whether scores are of masks that were replaced since; those of earlier versions do not say."""
+    of = summary.get("made_with") if isinstance(summary, dict) else None
+    return of is not None and of != made_with(folder)
+
+
 def _predicted(folder: Path, summary: Path | None, problems: list[str]) -> Predicted:
     runs = [_known(path, problems) for path in sorted(folder.glob(PATTERN))]
-    known = _known(summary or folder / "summary.json", problems)
-    if not runs and known is None:
+    path = summary or folder / "summary.json"
+    known = _known(path, problems)
+    if _is_stale(known, folder):
+        problems.append(
+            f"{folder.name}: stale scores: {path.name} is of masks that were there before these; wanted a summary of "
+            "these: run gw_evaluate again"
+        )
+        known = None
+    elif not runs and known is None:
         problems.append(f"{folder.name}: found neither run.json nor summary.json there; wanted a folder of gw_predict")
     return Predicted(
         name=folder.name,

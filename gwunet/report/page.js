@@ -5,7 +5,9 @@ for (const viewer of document.querySelectorAll(".viewer")) {
   const show = () => {
     const place = Number(slider.value);
     for (const layer of viewer.querySelectorAll(".layer")) {
-      layer.style.opacity = Math.max(0, 1 - Math.abs(place - Number(layer.dataset.stop)));
+      const opacity = Math.max(0, 1 - Math.abs(place - Number(layer.dataset.stop)));
+      layer.style.opacity = opacity;
+      layer.style.visibility = opacity > 0 ? "visible" : "hidden";  // what is not seen is not read out either
     }
     slider.setAttribute("aria-valuetext", stops[Math.round(place)].textContent);
   };

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 import gwunet
-from gwunet.jsonio import replacing
+from gwunet.jsonio import as_utf8, replacing
 from gwunet.report.dataset_section import dataset_section
 from gwunet.report.findings import Findings, findings_of
 from gwunet.report.markup import Markup, element, joined, literal
@@ -51,8 +51,7 @@ def write_report(
         SchemaError: its fingerprint or plans are damaged.
         OutputError: the file cannot be written.
     """
-    if not isinstance(workspace, Workspace):
-        workspace = Workspace.find(workspace)
+    workspace = Workspace.find(workspace)
     name = workspace.dataset_name(dataset)
     material = gather(workspace, name, configurations, predictions)
     page = render(material, findings_of(material), datetime.datetime.now(datetime.UTC))
@@ -60,7 +59,7 @@ def write_report(
     output = output or workspace.results_dataset(name) / NAME
     with replacing(output) as partial:
         # A name that is no text, as file systems allow, must not keep the rest from being written.
-        partial.write_bytes(page.encode("utf-8", "replace"))
+        partial.write_bytes(as_utf8(page))
     return output
 
 

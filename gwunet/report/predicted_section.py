@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gwunet.evaluation.paired import FEWEST_GROUPS
+from gwunet.evaluation.resampling import FEWEST_GROUPS
+from gwunet.inference.run_record import DIGEST, in_short
 from gwunet.report.cross_validated import inside, span
 from gwunet.report.markup import Markup, element
 from gwunet.report.material import Material, Predicted
@@ -48,7 +49,10 @@ def _runs(predicted: Sequence[Predicted]) -> Markup:
 
 
 def _model(model: Any) -> str:
-    return ", ".join(f"{key} {value}" for key, value in model.items()) if isinstance(model, dict) else "–"
+    if not isinstance(model, dict):
+        return "–"
+    named = {key: in_short(value) if key == DIGEST else value for key, value in model.items()}
+    return ", ".join(f"{key} {value}" for key, value in named.items())
 
 
 def _scores(predicted: Predicted) -> Markup:

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gwunet.evaluation.bootstrap import LEVEL, RESAMPLES, SEED
-from gwunet.evaluation.paired import FEWEST_GROUPS
-from gwunet.report.failures import unit_of
+from gwunet.evaluation.resampling import LEVEL, Unit, groups_of_frames, interval_of_mean
 
 Row = Mapping[str, Any]
 
@@ -55,7 +53,7 @@ class Value:
     n_frames: int
     """How many have it."""
     interval: tuple[float, float] | None
-    """None below ``FEWEST_GROUPS`` groups."""
+    """None where there are too few groups."""
     by_fold: Mapping[str, float | None]
 
 
@@ -65,8 +63,8 @@ class Results:
 
     values: tuple[Value, ...]
     """Metrics that at least one frame has."""
-    unit: str
-    """What intervals are drawn over: ``patient``, ``sequence`` or ``frame``."""
+    unit: Unit
+    """What intervals are drawn over."""
     n_groups: int
     n_frames: int
     level: float = LEVEL
@@ -78,10 +76,10 @@ class Results:
 
 def results_of(rows: Sequence[Row]) -> Results:
     """Gather at least one frame; each has its ``fold``."""
-    unit = unit_of(rows)
+    unit, group_of = groups_of_frames(rows)
     groups: dict[str, list[Row]] = {}
     for row in rows:
-        groups.setdefault(row[unit] if unit != "frame" else row["case"], []).append(row)
+        groups.setdefault(group_of[row["case"]], []).append(row)
     values = [_value(metric, rows, list(groups.values())) for metric in METRICS]
     return Results(
         values=tuple(value for value in values if value is not None),
@@ -109,17 +107,3 @@ def _value(metric: Metric, rows: Sequence[Row], groups: Sequence[Sequence[Row]])
 def numbers_of(rows: Sequence[Row], key: str) -> list[float]:
     """The metric's values of the frames that have it."""
     return [float(row[key]) for row in rows if isinstance(row.get(key), int | float)]
-
-
-def interval_of_mean(groups: Sequence[Sequence[float]]) -> tuple[float, float] | None:
-    """Percentile interval of the mean of all values when whole groups are drawn with replacement.
-
-    The draws are those of ``gwunet.evaluation.bootstrap``, and so are the limits for the same groups.
-    """
-    if len(groups) < FEWEST_GROUPS:
-        return None
-    draws = np.random.default_rng(SEED).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), RESAMPLES)
-    sums, numbers = (draws @ [function(group) for group in groups] for function in (sum, len))
-    means = (sums / np.maximum(numbers, 1))[numbers > 0]
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)

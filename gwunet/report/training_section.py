@@ -24,7 +24,9 @@ def _model(model: Model) -> list[Markup]:
         name = f"fold {fold.name}"
         losses.append(Series(label=name, points=seen, colour=number))
         # Fold "all" has no validation frames, and its name would be nowhere.
-        losses.append(Series(label="" if seen else name, points=learned, colour=number, dashed=True))
+        losses.append(
+            Series(label="" if seen else name, points=learned, colour=number, dashed=True, name=f"{name} in training")
+        )
     overlap = [
         Series(label=f"fold {fold.name}", points=_points(fold, "val_dice"), colour=number)
         for number, fold in enumerate(model.folds)

@@ -80,7 +80,7 @@ def test_rows_are_trained_scored_tabled_drawn_and_not_done_again(
     assert "| ITT | - / - | - / - | - / 0.857 |" in table
     assert "| ITT | no network |" in table
     assert "| Ours (pretrained encoder) | not trained |" in table
-    assert "Dataset901_Small, fold 0 (no patient in both halves), seed 0: 1 validation frames of 1 patients" in table
+    assert "Dataset901_Small, fold 0 (no patient in both halves), seed 0: 1 validation frames of 1 sequences" in table
     assert "3 iterations of training for each row" in table
     assert "`python benchmarks/ablation.py -o OUT -d 901 --workspace FOLDER " in table
     assert str(tmp_path) not in table

@@ -245,12 +245,12 @@ def test_the_table_has_rows_means_and_paired_differences(script: ModuleType) -> 
 
 def test_frames_of_a_group_are_drawn_together_and_few_groups_give_no_interval(script: ModuleType) -> None:
     values = [[0.0] * 4, [1.0] * 4, [0.0] * 4, [1.0] * 4, [0.0] * 4, [1.0] * 4]
-    lower, upper = script.interval_of_mean(values, "patient")
+    lower, upper = script.interval_of_mean(values)
     # Binomial(6, 1/2) / 6: one of six has 9 % in its lower end and none of six 1.6 %, so the limits are 1/6 or 0, 5/6
     # or 1; 24 frames drawn singly would give 0.3 to 0.7.
     assert lower <= 1 / 6 + 1e-9
     assert upper >= 5 / 6 - 1e-9
-    assert script.interval_of_mean(values[:5], "patient") is None
+    assert script.interval_of_mean(values[:5]) is None
     few = "aabbcc"
     rows = [row(script, "gwunet", 0, [0.5] * 6, few), row(script, "nnunet", 0, [0.25] * 6, few)]
     assert "+0.250 (no interval below six groups)" in script.make_table(rows, [])

@@ -93,3 +93,19 @@ def test_the_script_prints_its_tables(script: ModuleType, capsys: pytest.Capture
     assert "| all | 5 |" in out
     assert "| crossing | 1 |" in out
     assert "ms a frame" in out
+
+
+def test_ends_that_move_with_the_picture_have_not_moved(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = np.zeros((EDGE, EDGE), np.bool_)
+    mask[40, 20:60] = mask[20:40, 60] = True
+    moved = script.turned_px(mask, WHOLE)
+    assert len(moved) == 14
+    assert max(moved) < 1
+    first, second = np.argwhere(mask)[[0, -1]]
+    for quarters in range(4):
+        for mirrored in (False, True):
+            picture = np.rot90(mask[:, ::-1] if mirrored else mask, quarters)
+            for row, column in script.positioned(np.array([first, second]), quarters, mirrored, EDGE - 1):
+                assert picture[row, column]
+    monkeypatch.setattr(script, "longest_ends", lambda *_: np.array([[1.0, 2.0], [100.0, 90.0]]))
+    assert max(script.turned_px(mask, WHOLE)) > 10

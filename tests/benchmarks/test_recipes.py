@@ -7,13 +7,29 @@ from types import ModuleType
 import pytest
 
 from gwunet.errors import UsageError
+from gwunet.jsonio import to_json
 from gwunet.trainers import FGANetPaper, LinkNetPaper
+from gwunet.trainers.history import EpochRecord
 from gwunet.training import TRAINERS
 
 
 def test_every_recipe_names_what_there_is(script: ModuleType) -> None:
     trainers = {recipe.trainer for recipe in script.RECIPES.values() if recipe.trainer}
     assert {TRAINERS.get(name) for name in trainers} == {FGANetPaper, LinkNetPaper}
+
+
+def epoch(number: int, loss: float) -> EpochRecord:
+    """Of seven iterations."""
+    return EpochRecord(
+        epoch=number,
+        iteration=7 * number,
+        learning_rate=0.1,
+        train_loss=1.0,
+        val_loss=loss,
+        val_dice=0.1,
+        val_dice_ema=0.1,
+        seconds=2.0,
+    )
 
 
 def test_a_row_is_trained_once_and_stands_in_the_table(
@@ -27,7 +43,7 @@ def test_a_row_is_trained_once_and_stands_in_the_table(
         lines.append(line)
         if line[0] == "gw_train":
             (fold / "validation").mkdir(parents=True)
-            epochs = [{"train_loss": 1.0, "val_loss": loss, "iteration": step} for loss, step in ((1.5, 7), (1.25, 14))]
+            epochs = [to_json(epoch(number, loss)) for number, loss in ((1, 1.5), (2, 1.25))]
             (fold / "log.jsonl").write_text("\n".join(map(json.dumps, [{"resolved": {}}, *epochs])))
             pooled = {"dice": 0.12345, "precision": 0.5, "recall": None, "cldice": 0.25}
             (fold / "validation" / "summary.json").write_text(json.dumps({"n_frames": 3, "pooled": pooled}))

@@ -1,12 +1,13 @@
 """The installed commands from raw frames to metrics, on a small simulated dataset."""
 
+import contextlib
 import importlib
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -19,20 +20,23 @@ from PIL import Image
 from gwunet.checkpoint import digest_of, load_checkpoint
 from gwunet.cli.find_best_configuration import main as find_best_configuration
 from gwunet.synthetic import synthesize_dataset
+from gwunet.trainers import history
 from gwunet.validation import is_validated
 
 DATASET = "Dataset901_Small"
-QUICK = ["--epochs", "2", "--iterations", "2", "--batch_size", "2", "--device", "cpu"]
+QUICK = ["--epochs", "3", "--iterations", "2", "--batch_size", "2", "--device", "cpu"]
+ELSEWHERE = "/"
+"""Where commands run: planners and trainers are found from any folder."""
 
 
 def command(name: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run an installed command in a process of its own."""
-    script = Path(sysconfig.get_path("scripts")) / name
+    """Run an installed command in a process of its own, elsewhere than in the repository."""
     done = subprocess.run(
-        [str(script), *map(str, arguments)],
+        [str(Path(sysconfig.get_path("scripts")) / name), *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=ELSEWHERE,
         timeout=100,
         check=False,
     )
@@ -41,9 +45,15 @@ def command(name: str, *arguments: object, check: bool = True) -> subprocess.Com
     return done
 
 
-def here(name: str, *arguments: object) -> None:
-    """The same in this process, which spares the seconds that torch takes to start; for what is not looked at."""
-    assert importlib.import_module(f"gwunet.cli.{name.removeprefix('gw_')}").main([*map(str, arguments)]) == 0
+def here(name: str, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which spares the seconds that torch takes to start."""
+    main = importlib.import_module(f"gwunet.cli.{name.removeprefix('gw_')}").main
+    given, stdout, stderr = [*map(str, arguments)], io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        status = main(given)
+    if check:
+        assert status == 0, stderr.getvalue()
+    return subprocess.CompletedProcess([name, *given], status, stdout.getvalue(), stderr.getvalue())
 
 
 def picture(path: Path) -> np.ndarray:
@@ -74,8 +84,8 @@ def test_training_leaves_what_the_design_names(workspace: Path, configuration: s
     for name in ("checkpoint_latest.pt", "checkpoint_best.pt", "checkpoint_final.pt"):
         assert load_checkpoint(fold / name).configuration.name == configuration
     start, *epochs = [json.loads(line) for line in (fold / "log.jsonl").read_text().splitlines()]
-    assert start["configuration"]["duration"] == {"epochs": 2, "iterations_per_epoch": 2, "minutes": None}
-    assert [epoch["iteration"] for epoch in epochs] == [2, 4]
+    assert start["configuration"]["duration"] == {"epochs": 3, "iterations_per_epoch": 2, "minutes": None}
+    assert [epoch["iteration"] for epoch in epochs] == [2, 4, 6]
     with Image.open(fold / "progress.png") as picture:
         assert min(picture.size) > 300
     summary = json.loads((fold / "validation" / "summary.json").read_text())
@@ -97,7 +107,8 @@ def test_prediction_gives_a_mask_of_each_frames_own_size(workspace: Path, tmp_pa
         Image.fromarray(rng.integers(60, 200, size, np.uint8)).save(frames / f"{name}.bmp")
     out = tmp_path / "out"
     flags = ("--overlay", "--save_probabilities", "--device", "cpu", "-c", configuration)
-    done = command("gw_predict", "-i", frames, "-o", out, "-d", 901, *flags, "--workspace", workspace)
+    predict = {"fganet": command, "linknet": here}[configuration]
+    done = predict("gw_predict", "-i", frames, "-o", out, "-d", 901, *flags, "--workspace", workspace)
     expected = {path.stem: picture(path).shape for path in frames.iterdir()}
     masks = {path.stem: picture(path) for path in out.glob("*.png")}
     assert {name: mask.shape for name, mask in masks.items()} == expected
@@ -121,7 +132,7 @@ def test_a_frame_that_cannot_be_read_is_named_and_the_others_come_out(workspace:
     (frames / "broken.png").write_bytes(whole[: len(whole) // 2])
     out = tmp_path / "out"
     arguments = ("-i", frames, "-o", out, "-d", 901, "--disable_tta", "--workspace", workspace)
-    done = command("gw_predict", *arguments, check=False)
+    done = here("gw_predict", *arguments, check=False)
     assert done.returncode == 1
     assert "broken.png" in done.stderr
     assert sorted(path.stem for path in out.glob("*.png")) == good
@@ -132,37 +143,34 @@ def test_evaluation_of_the_prediction(workspace: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     here("gw_predict", "-i", workspace / "frames", "-o", out, "-d", 901, "--disable_tta", "--workspace", workspace)
     labels = workspace / "raw" / DATASET / "labelsTs"
-    done = command("gw_evaluate", "-r", labels, "-p", out, "-o", tmp_path / "summary.json")
+    done = here("gw_evaluate", "-r", labels, "-p", out, "-o", tmp_path / "summary.json")
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["n_frames"] == len(list(labels.iterdir()))
     assert "dice" in done.stdout
 
 
-def test_training_goes_on_after_a_kill_to_the_same_weights(workspace: Path, tmp_path: Path) -> None:
-    """SIGKILL in the middle of an epoch, then --continue, against a run without a break."""
-    weights = []
-    for name in ("whole", "killed"):
-        root = tmp_path / name
-        shutil.copytree(workspace / "raw", root / "raw")
-        shutil.copytree(workspace / "preprocessed", root / "preprocessed")
-        arguments = ["901", "1", "--epochs", "3", "--iterations", "3", "--batch_size", "2", "--device", "cpu"]
-        arguments += ["--workspace", str(root)]
-        fold = root / "results" / DATASET / "fganet__FGANetTrainer" / "fold_1"
-        if name == "killed":
-            _kill_after_first_epoch(arguments, fold)
-            assert not (fold / "checkpoint_final.pt").exists()
-            arguments.append("--continue")
-        here("gw_train", *arguments)
-        weights.append(load_checkpoint(fold / "checkpoint_final.pt").weights)
-    assert weights[0].keys() == weights[1].keys()
-    for key, value in weights[0].items():
-        assert torch.equal(value, weights[1][key]), key
+def test_training_goes_on_after_a_kill_to_the_same_weights(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGKILL in the middle of an epoch, then --continue, against the workspace's run without a break."""
+    for part in ("raw", "preprocessed"):
+        shutil.copytree(workspace / part, tmp_path / part)
+    arguments = ["901", "0", *QUICK, "--workspace", str(tmp_path)]
+    place = Path("results", DATASET, "fganet__FGANetTrainer", "fold_0")
+    _kill_after_first_epoch(arguments, tmp_path / place)
+    assert not (tmp_path / place / "checkpoint_final.pt").exists()
+    monkeypatch.setattr(history, "draw_progress", lambda *_: None)  # it takes longer than an epoch
+    here("gw_train", *arguments, "--continue")
+    weights, whole = (load_checkpoint(root / place / "checkpoint_final.pt").weights for root in (tmp_path, workspace))
+    assert weights.keys() == whole.keys()
+    for key, value in whole.items():
+        assert torch.equal(value, weights[key]), key
 
 
 def _kill_after_first_epoch(arguments: list[str], fold: Path) -> None:
     script = Path(sysconfig.get_path("scripts")) / "gw_train"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([str(script), *arguments], stderr=subprocess.DEVNULL, env=environment)
+    process = subprocess.Popen([str(script), *arguments], stderr=subprocess.DEVNULL, env=environment, cwd=ELSEWHERE)
     deadline = time.monotonic() + 60
     while not (fold / "checkpoint_best.pt").exists():
         assert process.poll() is None, "training ended before it could be killed"
@@ -173,25 +181,15 @@ def _kill_after_first_epoch(arguments: list[str], fold: Path) -> None:
 
 
 def test_help_answers_at_once() -> None:
-    """The median of five, for every command."""
+    """The median of five, for every command; three of them settle it."""
     scripts = Path(sysconfig.get_path("scripts"))
     for name in ("gw_plan_and_preprocess", "gw_train", "gw_predict", "gw_evaluate", "gw_synthesize", "gw_demo"):
-        seconds = []
-        for _ in range(5):
+        at_once = []
+        while max(at_once.count(True), at_once.count(False)) < 3:
             start = time.perf_counter()
             subprocess.run([str(scripts / name), "--help"], check=True, capture_output=True)
-            seconds.append(time.perf_counter() - start)
-        assert sorted(seconds)[2] < 1.0, name
-
-
-def test_a_plain_install_is_seen_from_elsewhere(tmp_path: Path) -> None:
-    """Planners and trainers are found through the registries from any folder."""
-    code = (
-        "from gwunet.planning import PLANNERS; from gwunet.training import TRAINERS; "
-        "print(*PLANNERS.names(), *TRAINERS.names())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert {"FGANetPlanner", "LinkNetPlanner", "FGANetTrainer", "LinkNetTrainer"} <= set(done.stdout.split())
+            at_once.append(time.perf_counter() - start < 1.0)
+        assert at_once.count(True) == 3, name
 
 
 def test_what_is_trained_is_compared(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

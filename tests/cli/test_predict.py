@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -27,6 +29,7 @@ from gwunet.cli.predict import main
 from gwunet.exporting.archive import write_archive
 from gwunet.exposed_field import Border
 from gwunet.inference import Predictor
+from gwunet.inference.tiled_networks import TiledNetworks
 from gwunet.networks import build_network
 from gwunet.plans import Configuration, Preprocessing
 
@@ -164,7 +167,7 @@ def test_a_dicom_run_gives_numbered_masks_and_nothing_of_its_header(
     assert str(out) in said.out
 
 
-def test_run_json_says_what_made_the_masks(tmp_path: Path, folder: Path, model: list[str]) -> None:
+def test_run_json_says_what_made_the_masks(tmp_path: Path, folder: Path, model: list[str], made: Made) -> None:
     out = tmp_path / "out"
     (folder / "bad.png").write_bytes(b"no picture")
     assert main(["-i", str(folder), "-o", str(out), "--disable_tta", *model]) == 1
@@ -175,6 +178,7 @@ def test_run_json_says_what_made_the_masks(tmp_path: Path, folder: Path, model: 
         "trainer": "FGANetTrainer",
         "folds": ["0"],
         "checkpoint": "final",
+        "sha256": {"0": hashlib.sha256(next(made.workspace.rglob(FINAL)).read_bytes()).hexdigest()},
     }
     assert (run["state"], run["n_frames"], run["options"]["mirror"], run["source"]) == ("finished", 6, False, "frames")
     (failure,) = run["failed"]
@@ -247,7 +251,38 @@ def test_an_exported_model_gives_the_same_masks(
     assert main(["-i", str(folder), "-o", str(out), *flags]) == 0
     for index, mask in enumerate(masks):
         np.testing.assert_array_equal(picture(out / f"f{index}.png"), mask)
-    assert record(out)["model"] == {"file": "model.zip"}
+    digest = hashlib.sha256((tmp_path / "model.zip").read_bytes()).hexdigest()
+    assert record(out)["model"] == {"file": "model.zip", "sha256": digest}
+
+
+def test_the_installed_command_leaves_no_tables_without_its_frames(
+    folder: Path, tmp_path: Path, made: Made, masks: list[NDArray[np.uint8]]
+) -> None:
+    (path,) = made.workspace.rglob(FINAL)
+    write_archive(tmp_path / "model.zip", [load_checkpoint(path)], ["0"])
+    out = tmp_path / "out"
+    flags = ["-i", str(folder), "-o", str(out), "-m", str(tmp_path / "model.zip"), "--device", "cpu"]
+    flags += ["--threshold", str(made.threshold)]
+    (folder / "f5.png").rename(tmp_path / "f5.png")
+    assert main(flags) == 0
+    assert (out / "guidewires.csv").is_file()
+    (tmp_path / "f5.png").rename(folder / "f5.png")
+    done = subprocess.run(
+        command(*flags, "--continue", "--wires", "none"),
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPROFILEIMPORTTIME": "1"},
+    )
+    assert "removed guidewires.csv and centrelines.json of an earlier run" in done.stderr
+    assert not (out / "guidewires.csv").exists()
+    assert not (out / "centrelines.json").exists()
+    assert len((out / "guidewires.jsonl").read_bytes().splitlines()) == len(FRAMES) - 1
+    np.testing.assert_array_equal(picture(out / "f5.png"), masks[5])
+    # Where a compiler is not asked for, it is not loaded: seconds at every start.
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "torch" in imported
+    assert not imported & {"torch._dynamo", "sympy", "onnxruntime"}
 
 
 def test_a_folder_without_frames_fails(tmp_path: Path, model: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,9 +309,9 @@ def test_sigterm_ends_with_143_and_what_is_done_stands(
     tmp_path: Path, folder: Path, model: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
-    predict = Predictor._probability
+    predict = TiledNetworks.probability
 
-    def slowly(self: Predictor, scores: torch.Tensor) -> torch.Tensor:
+    def slowly(self: TiledNetworks, scores: torch.Tensor) -> torch.Tensor:
         time.sleep(0.05)
         return predict(self, scores)
 
@@ -286,7 +321,7 @@ def test_sigterm_ends_with_143_and_what_is_done_stands(
             time.sleep(0.005)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Predictor, "_probability", slowly)
+    monkeypatch.setattr(TiledNetworks, "probability", slowly)
     before = signal.signal(signal.SIGTERM, lambda *_: None)  # should it come late, it ends nothing else
     try:
         sender = threading.Thread(target=send)
@@ -336,6 +371,39 @@ def test_a_truncated_frame_is_named_after_the_answers_before_it(
     for line, mask in zip(said.out.splitlines(), masks[:2], strict=True):
         np.testing.assert_array_equal(picture(Path(json.loads(line)["mask"])), mask)
     assert "standard input: frame 2: found 200 bytes of a PNG file and the end" in said.err
+
+
+def test_each_session_has_its_folder_and_a_record(
+    tmp_path: Path, model: list[str], standard_input: Callable[[bytes], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    damaged = bytearray(png(FRAMES[1]))
+    damaged[60] ^= 255
+    flags = ["-i", "-", "-o", str(out), "--keep_all", *model]
+    (out / "overlays").mkdir(parents=True)
+    (out / "frame_12.png").write_bytes(b"somebody's")
+    standard_input(png(FRAMES[0]) + bytes(damaged) + png(FRAMES[2]))
+    assert main(flags) == 1
+    run = record(out)
+    assert (run["state"], run["source"], run["n_frames"]) == ("finished", "-", 2)
+    assert run["model"]["sha256"].keys() == {"0"}
+    assert [failure["frame"] for failure in run["failed"]] == ["frame_000001"]
+    before = {path: path.read_bytes() for path in out.glob("*") if path.is_file()}
+
+    standard_input(png(FRAMES[0]))
+    assert main(flags) == 2
+    said = capsys.readouterr().err
+    assert "found frame_000000.png; wanted a folder of its own for each session" in said
+    assert "--overwrite" in said
+    assert {path: path.read_bytes() for path in out.glob("*") if path.is_file()} == before
+    assert main([*flags, "--overwrite"]) == 0
+    assert {path.name for path in out.iterdir() if path.is_file()} == {"frame_000000.png", "frame_12.png", "run.json"}
+    assert record(out)["n_frames"] == 1
+
+    (out / "frame_000000.png").unlink()
+    standard_input(png(FRAMES[0]))
+    assert main(flags) == 2
+    assert "the run record of another command" in capsys.readouterr().err
 
 
 def test_nothing_on_standard_input_fails(
@@ -394,3 +462,21 @@ def test_after_a_kill_the_masks_are_those_of_an_unbroken_run(tmp_path: Path, mod
         np.testing.assert_array_equal(picture(out / f"{name}.png"), predictor.predict_frame(frame).mask * np.uint8(255))
     assert json.loads((out / "centrelines.json").read_text())["cases"].keys() == many.keys()
     assert not list(out.rglob(".*"))
+
+
+def test_folds_that_were_trained_in_different_ways_are_told(
+    tmp_path: Path, make_configuration: Callable[..., Configuration], caplog: pytest.LogCaptureFixture
+) -> None:
+    _save_model(tmp_path, make_configuration())
+    first = next(tmp_path.rglob(FINAL))
+    for fold, changes in (("fold_1", {}), ("fold_2", {"batch_size": 7, "decisions": ()})):
+        known = load_checkpoint(first)
+        configuration = dataclasses.replace(known.configuration, **changes)
+        path = first.parent.with_name(fold) / FINAL
+        path.parent.mkdir()
+        save_checkpoint(path, dataclasses.replace(known, configuration=configuration))
+    with caplog.at_level(logging.WARNING, "gwunet"):
+        Predictor.from_results(1, workspace=tmp_path, device="cpu", folds=(0, 1))
+        assert caplog.text == ""
+        Predictor.from_results(1, workspace=tmp_path, device="cpu")
+    assert "fold_0 and fold_2 were trained with another batch_size; they are averaged all the same" in caplog.text

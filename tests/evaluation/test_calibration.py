@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.calibration import calibration_curve
-from sklearn.metrics import brier_score_loss
 
 from gwunet.evaluation import score_frame, summarise
 from gwunet.evaluation.calibration import RELIABILITY_BINS, describe_calibration, reliability_table
@@ -16,16 +14,19 @@ def overconfident(seed=0, shape=(60, 70)):
     return probability, (rng.random(shape) < probability**1.5)
 
 
-def test_bins_equal_scikit_learn():
+def test_bins_equal_scikit_learn(sklearn_calibration, sklearn_metrics):
     probability, wire = overconfident()
     found = describe_calibration(reliability_table(probability.ravel(), wire.ravel()))
-    share, mean = calibration_curve(wire.ravel(), probability.ravel().astype(np.float64), n_bins=RELIABILITY_BINS)
+    share, mean = sklearn_calibration.calibration_curve(
+        wire.ravel(), probability.ravel().astype(np.float64), n_bins=RELIABILITY_BINS
+    )
     assert [each.wire_share for each in found.bins] == pytest.approx(share)
     assert [each.mean_probability for each in found.bins] == pytest.approx(mean)
     pixels = [each.pixels for each in found.bins]
     assert found.ece == pytest.approx(np.average(np.abs(share - mean), weights=pixels))
     assert found.mean_bin_error == pytest.approx(np.mean(np.abs(share - mean)))
-    assert found.brier == pytest.approx(brier_score_loss(wire.ravel(), probability.ravel().astype(np.float64)))
+    brier = sklearn_metrics.brier_score_loss(wire.ravel(), probability.ravel().astype(np.float64))
+    assert found.brier == pytest.approx(brier)
     assert (sum(pixels), sum(each.wire for each in found.bins)) == (wire.size, wire.sum())
 
 
@@ -40,7 +41,7 @@ def test_limits_of_the_bins():
     assert (empty.mean_probability, empty.wire_share) == (None, None)
 
 
-def test_frames_pool_exactly_and_left_out_pixels_do_not_count():
+def test_frames_pool_exactly_and_left_out_pixels_do_not_count(sklearn_metrics):
     frames, everything = [], []
     for seed in range(3):
         probability, wire = overconfident(seed)
@@ -53,7 +54,7 @@ def test_frames_pool_exactly_and_left_out_pixels_do_not_count():
     together = describe_calibration(reliability_table(values, truth))
     assert summary.calibration.pixels == together.pixels == values.size
     assert summary.pooled.ece == pytest.approx(together.ece) == summary.calibration.ece
-    assert summary.pooled.brier == pytest.approx(brier_score_loss(truth, values.astype(np.float64)))
+    assert summary.pooled.brier == pytest.approx(sklearn_metrics.brier_score_loss(truth, values.astype(np.float64)))
     assert summary.per_frame_mean.brier == pytest.approx(np.mean([frame.scores.brier for frame in frames]))
 
 

@@ -182,7 +182,7 @@ def test_few_groups_have_no_interval(made: Made) -> None:
     raw, frames = made(lambda _: 0.9)
     few = judged(raw, frames[:5])
     assert few.as_planned.confidence_intervals.per_frame_mean == {}
-    assert "fewer than 6" in few.as_planned.confidence_intervals.not_computed["per_frame_mean.dice"]
+    assert "six groups at least" in few.as_planned.confidence_intervals.not_computed["per_frame_mean.dice"]
     assert "dice" in judged(raw, frames[:6]).as_planned.confidence_intervals.per_frame_mean
 
 

@@ -2,13 +2,20 @@
 
 import csv
 import json
+import math
+import shutil
 
 import numpy as np
 import pytest
 
 from gwunet.errors import DatasetError, FrameError, OutputError, SchemaError, UsageError
 from gwunet.evaluation import evaluate_folder
+from gwunet.evaluation.folder import DRAWN
+from gwunet.inference.folder_wires import PLOTS
+from gwunet.inference.frame_writer import OVERLAYS
 from gwunet.io.frames import write_frame, write_mask
+from gwunet.io.probability import write_probability
+from gwunet.localization import locate_guidewires
 
 
 def line(n, shape=(24, 32)):
@@ -142,6 +149,42 @@ def test_wires_are_located_where_no_file_has_them(folders):
         evaluate_folder(reference, prediction, wires="all")
 
 
+def test_ends_at_a_collimator_are_no_errors(tmp_path):
+    """A wire curved where it comes in and straight at its tip: without the field its tip passes for the base."""
+    field = np.zeros((200, 200), np.bool_)
+    field[40:180, 40:180] = True
+    along = np.linspace(0, 1, 2000)
+    curve = np.stack([30 + 100 * along, 70 + 60 * np.sqrt(1 - (1 - along) ** 2)], axis=1)
+    pixels = np.argwhere(field)
+    wire = np.zeros(field.shape, np.uint8)
+    wire[tuple(pixels[np.sqrt(((pixels[:, None] - curve[::10]) ** 2).sum(-1)).min(1) <= 1.6].T)] = 1
+    raw, prediction = tmp_path / "Dataset001_Test", tmp_path / "prediction"
+    frame = np.where(field, 150 - 60 * wire + np.random.default_rng(0).integers(-5, 6, field.shape), 4).astype(np.uint8)
+    write_frame(raw / "imagesTs" / "a.png", frame)
+    for folder in (raw / "labelsTs", tmp_path / "reference", prediction):
+        write_mask(folder / "a.png", wire)
+    labels = {"channel_names": {"0": "xray"}, "labels": {"background": 0, "wire": 1}, "file_ending": ".png"}
+    (raw / "dataset.json").write_text(json.dumps({**labels, "numTraining": 0}), encoding="utf-8")
+    (found,) = locate_guidewires(wire, field=field)
+    assert math.dist(found.tip, curve[-1]) < 4
+    write_centrelines(prediction, {"a": {"wires": [{"centreline": found.centreline.tolist()}]}})
+
+    scores = evaluate_folder(raw / "labelsTs", prediction, wires="masks").localization.all_frames
+    assert (scores.n_matched, scores.tips_unknown, scores.ends_swapped) == (1, 0, 0)
+    assert scores.tip_error_px.maximum < 4
+    # Without frames the reference cannot tell, and the prediction is not blamed for it.
+    judged = evaluate_folder(tmp_path / "reference", prediction, wires="masks").localization
+    scores = judged.all_frames
+    assert (scores.n_matched, scores.tips_unknown, scores.ends_swapped) == (1, 1, None)
+    assert "tell of no matched wire" in scores.not_computed["ends_swapped"]
+    assert scores.tip_error_px.maximum < 4
+    assert judged.wires[0]["ends_swapped"] is None
+    # As it would with the field that gw_predict saved.
+    write_probability(prediction / "a.npz", wire.astype(np.float32), field)
+    scores = evaluate_folder(tmp_path / "reference", prediction, wires="masks").localization.all_frames
+    assert (scores.tips_unknown, scores.ends_swapped) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("cases", "message"),
     [
@@ -196,6 +239,37 @@ def test_frames_without_partner_are_named(folders):
     summary = evaluate_folder(reference, prediction, allow_missing=True)
     assert summary.n_frames == 2
     assert summary.not_scored == ("run_003", "run_004")
+
+
+def test_frames_in_folders_are_paired_by_their_path(folders, tmp_path, caplog):
+    """As gw_predict writes what it finds in folders of runs."""
+    reference, prediction = folders
+    for folder, length in ((reference, 20), (prediction, 5)):
+        write_mask(folder / "patient" / "run" / "f.1.png", line(length))
+    (prediction / "patient" / "run" / "f.2.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"no reference for 1 frame: patient/run/f\.2;"):
+        evaluate_folder(reference, prediction)
+    (prediction / "patient" / "run" / "f.2.png").unlink()
+    for drawn in DRAWN:  # beside the masks, by gw_predict
+        write_frame(prediction / drawn / "patient" / "run" / "f.1.png", np.zeros((24, 32, 3), np.uint8))
+    # With all predictions below the references, each still counts for one side alone.
+    shutil.move(prediction, reference / "predicted")
+    prediction = reference / "predicted"
+    caplog.set_level("INFO")
+    summary = evaluate_folder(reference, prediction, tmp_path / "summary.json")
+    assert [frame["case"] for frame in summary.frames] == ["patient/run/f.1", "run_001", "run_002"]
+    assert summary.pooled.recall == pytest.approx(35 / 60)
+    assert f"{prediction}: not looked at: overlays and tracks, where gw_predict draws" in caplog.messages
+    # A run that is called so by its own people.
+    write_mask(reference / "overlays" / "x.png", line(20))
+    with pytest.raises(
+        DatasetError, match=r"no prediction for 1 frame: overlays/x; .*reference for 1 frame: overlays/pa"
+    ):
+        evaluate_folder(reference, prediction)
+
+
+def test_what_gw_predict_draws_stands_where_it_is_not_looked_for():
+    assert DRAWN == (OVERLAYS, PLOTS)
 
 
 def test_bad_folders_are_refused_and_nothing_is_written(folders, tmp_path):

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import euler_number
-from sklearn import metrics as sklearn_metrics
 
 from gwunet.errors import FrameError
 from gwunet.evaluation.geometry import betti_numbers
@@ -90,7 +89,7 @@ def pair_of(names):
 
 
 @pytest.mark.parametrize("names", ["random", *EDGE_PAIRS], ids=str)
-def test_overlap_equals_scikit_learn(names):
+def test_overlap_equals_scikit_learn(names, sklearn_metrics):
     reference, prediction = pair_of(names)
     truth, guess = reference.ravel(), prediction.ravel()
     scores = scores_of(reference, prediction)
@@ -157,7 +156,7 @@ def test_betti_numbers_by_hand(drawn, betti):
 
 
 @pytest.mark.parametrize("sharpness", [1, 3, 6])
-def test_auc_equals_scikit_learn(sharpness):
+def test_auc_equals_scikit_learn(sharpness, sklearn_metrics):
     reference, _ = random_pair()
     logits = sharpness * (reference - 0.5 + np.random.default_rng(1).normal(size=reference.shape))
     probability = (1 / (1 + np.exp(-logits))).astype(np.float32)
@@ -167,7 +166,7 @@ def test_auc_equals_scikit_learn(sharpness):
         assert scores_of(reference, reference, probability=given).auc == pytest.approx(expected, abs=2e-5)
 
 
-def test_auc_of_few_values_is_exact():
+def test_auc_of_few_values_is_exact(sklearn_metrics):
     reference = frame("##..", "#...")
     probability = np.array([[1, 0.5, 0.5, 0], [0.25, 0, -0.0, 0.5]], dtype=np.float32)
     expected = sklearn_metrics.roc_auc_score(reference.ravel(), probability.ravel())

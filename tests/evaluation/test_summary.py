@@ -1,6 +1,7 @@
 """Scores gathered over frames, sequences and patients."""
 
 import dataclasses
+import itertools
 import json
 import re
 from pathlib import Path
@@ -116,11 +117,13 @@ def test_intervals_are_over_the_largest_known_unit(groups, unit, n_groups):
     assert (intervals.unit, intervals.n_groups) == (unit, n_groups)
 
 
-def test_intervals_equal_all_possible_resamples_of_two_groups():
-    # Two groups can be drawn as (2, 0), (1, 1), (0, 2): a quarter, a half, a quarter of the resamples.
-    intervals = summarise(frames(30, 10)).confidence_intervals
-    assert intervals.pooled["recall"] == pytest.approx((1 / 3, 1))
-    assert intervals.per_frame_mean["recall"] == pytest.approx((1 / 3, 1))
+def test_intervals_equal_all_possible_resamples_of_six_groups():
+    columns = (30, 30, 30, 30, 10, 10)
+    intervals = summarise(frames(*columns)).confidence_intervals
+    every = np.array(list(itertools.product(columns, repeat=6))).mean(axis=1) / 30
+    sure = tuple(np.quantile(every, [0.025, 0.975]))
+    assert intervals.pooled["recall"] == pytest.approx(sure, abs=1e-9)
+    assert intervals.per_frame_mean["recall"] == pytest.approx(sure, abs=1e-9)
     assert "hd95_px" in intervals.per_frame_mean
     assert "pooled.hd95_px" in intervals.not_computed
 
@@ -133,11 +136,16 @@ def test_interval_of_a_mean_matches_the_normal_approximation():
     assert (lower, upper) == pytest.approx((recalls.mean() - half_width, recalls.mean() + half_width), abs=0.01)
 
 
-def test_same_frames_same_intervals_and_single_group_none():
-    assert summarise(frames(30, 20, 5)) == summarise(frames(30, 20, 5))
-    intervals = summarise(frames(30)).confidence_intervals
-    assert not intervals.pooled
-    assert intervals.not_computed["pooled.dice"] == "an interval needs two groups at least"
+def test_same_frames_same_intervals_and_none_of_few_groups():
+    columns = (30, 20, 5, 30, 20, 5)
+    assert summarise(frames(*columns)) == summarise(frames(*columns))
+    assert summarise(frames(*columns)).confidence_intervals.per_frame_mean
+    for n_groups in (1, 5):  # of five, nominal 95 % are 84 %
+        intervals = summarise(frames(*columns[:n_groups])).confidence_intervals
+        assert not intervals.pooled
+        assert not intervals.per_frame_mean
+        assert intervals.not_computed["pooled.dice"] == "an interval needs six groups at least"
+        assert intervals.not_computed["per_frame_mean.dice"] == "an interval needs six groups at least"
 
 
 def test_frames_without_wire_are_listed_and_never_skipped():

@@ -216,7 +216,7 @@ def test_two_trainings_of_one_fold(root: Path, capsys: pytest.CaptureFixture[str
     with locked(root / FOLD, "training"):
         for command in (TRAIN, CONTINUE):
             assert run(command, root) == 1
-            assert f"{FOLD}: found another command training it" in capsys.readouterr().err
+            assert f"{FOLD}: found another command training or validating it" in capsys.readouterr().err
     assert run(CONTINUE, root) == 0
 
 

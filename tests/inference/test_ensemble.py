@@ -1,16 +1,25 @@
 """Averages of saved probabilities: exact, and refused where folders do not match."""
 
+import csv
 import json
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from torch import Tensor
 
 from gwunet.cli import ensemble as command
 from gwunet.errors import FrameError, UsageError
+from gwunet.exposed_field import Border
+from gwunet.inference import Predictor, predict_folder
 from gwunet.inference.ensemble import ensemble_folders
-from gwunet.io.probability import read_average, read_levels, write_probability
+from gwunet.io.probability import read_average, read_field, read_levels, write_probability
+from gwunet.plans import Configuration, Preprocessing
 from gwunet.postprocessing import Postprocessing
 
 HALF = Postprocessing(threshold=0.5)
@@ -76,6 +85,26 @@ def test_folders_that_differ_are_refused_before_anything_is_written(sources: lis
     assert not out.exists()
 
 
+def test_masks_of_others_stay_and_a_broken_average_is_its_own(sources: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "labelsTr"
+    out.mkdir()
+    (out / "a.png").write_bytes(b"drawn by hand")
+    with pytest.raises(UsageError, match=r"found a\.png, and no run\.json or ensemble\.json .* --overwrite"):
+        ensemble_folders(sources, out, settings=HALF)
+    assert (out / "a.png").read_bytes() == b"drawn by hand"
+
+    def broken(items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
+        yield from list(items)[:1]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ensemble_folders(sources, out, settings=HALF, overwrite=True, progress=broken)
+    assert json.loads((out / "ensemble.json").read_text())["state"] == "running"
+    assert not (out / "run" / "b.1.png").exists()
+    ensemble_folders(sources, out, settings=HALF)
+    assert json.loads((out / "ensemble.json").read_text())["state"] == "finished"
+
+
 def test_the_command(sources: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["-i", *map(str, sources), "-o", str(tmp_path / "out")]
     assert command.main([*flags, "--threshold", "0.3"]) == 0
@@ -84,3 +113,146 @@ def test_the_command(sources: list[Path], tmp_path: Path, capsys: pytest.Capture
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")) > 0, mean >= 0.3)
     assert command.main([*flags, "--threshold", "1.5"]) == 2
     assert command.main([*flags, "--postprocessing", str(tmp_path / "none.json")]) == 1
+
+
+N_FRAMES = 4
+TABLES = ("guidewires.csv", "centrelines.json")
+SPACING = {"row_mm": 0.2, "column_mm": 0.2, "plane": "patient"}
+
+
+@pytest.fixture
+def predictor(make_configuration: Callable[..., Configuration]) -> Predictor:
+    """Finds what is darker than the mean, in collimated frames."""
+
+    def dark(tiles: Tensor) -> Tensor:
+        return -4 * (tiles + 1.2)
+
+    preprocessing = Preprocessing(borders={"uint8": Border(level=0.0, threshold=10.0, spread=1.0)})
+    return Predictor.from_networks([dark], make_configuration(), preprocessing, runtime="made", mirror=False)
+
+
+@pytest.fixture
+def frames(tmp_path: Path) -> Path:
+    """A sequence; the wire comes from the collimator's edge, and is not there in the third frame."""
+    for index in range(N_FRAMES):
+        frame = np.zeros((64, 96), np.uint8)
+        frame[8:-8, 8:-8] = 150
+        if index != 2:
+            frame[29:32, 8 : 50 + 3 * index] = 30
+        path = tmp_path / "frames" / f"run_{index:04d}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(frame).save(path)
+    return tmp_path / "frames"
+
+
+@pytest.fixture
+def members(predictor: Predictor, frames: Path, tmp_path: Path) -> list[Path]:
+    """Two equal predictions without wires."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    predict_folder(predictor, frames, one, wires=None, save_probabilities=True)
+    shutil.copytree(one, two)
+    return [one, two]
+
+
+def settings(predictor: Predictor) -> Postprocessing:
+    return Postprocessing(threshold=predictor.inference.threshold)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "guidewires.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("track", [False, True])
+def test_wires_of_two_equal_members_are_those_of_one(
+    predictor: Predictor, frames: Path, members: list[Path], tmp_path: Path, track: bool
+) -> None:
+    out, direct = tmp_path / "out", tmp_path / "direct"
+    ensemble_folders(members, out, settings=settings(predictor), track=track)
+    predict_folder(predictor, frames, members[0], track=track, skip_finished=True)  # from the same probabilities
+    for name in TABLES:
+        assert (out / name).read_bytes() == (members[0] / name).read_bytes()
+    assert (out / "tracks" / "run.png").is_file() == track
+    predict_folder(predictor, frames, direct, track=track)
+    assert len(rows(out)) == len(rows(direct)) == (N_FRAMES if track else N_FRAMES - 1)
+    for found, sure in zip(rows(out), rows(direct), strict=True):
+        for key in ("frame", "sequence", "number", "wire", "flags"):
+            assert found[key] == sure[key]
+        assert "base_uncertain" not in found["flags"]  # the field's edge, where the wire comes in, is known
+        for key in ("tip_row_px", "tip_column_px", "base_row_px", "base_column_px", "length_px"):
+            assert float(found[key]) == pytest.approx(float(sure[key]), abs=0.1)
+    record = json.loads((out / "ensemble.json").read_text())
+    assert (record["wires"], record["track"], record["overlay"]) == ("auto", track, False)
+
+
+def test_the_field_is_saved_and_united(predictor: Predictor, members: list[Path], tmp_path: Path) -> None:
+    field = read_field(members[0] / "run_0000.npz")
+    assert field is not None
+    assert field[8:-8, 8:-8].mean() > 0.9
+    assert not field[:4].any()
+    other = np.zeros_like(field)
+    other[:3] = True
+    write_probability(members[1] / "run_0000.npz", np.zeros(field.shape), other)
+    write_probability(members[1] / "run_0001.npz", np.zeros(field.shape))
+    ensemble_folders(members, tmp_path / "out", settings=settings(predictor), save_probabilities=True)
+    united = read_field(tmp_path / "out" / "run_0000.npz")
+    assert united is not None
+    np.testing.assert_array_equal(united, field | other)
+    assert read_field(tmp_path / "out" / "run_0001.npz") is None
+    with np.load(members[0] / "run_0000.npz") as arrays:
+        content = {"probability": arrays["probability"], "field": arrays["field"][:-1]}
+    np.savez(members[0] / "run_0000.npz", **content)
+    with pytest.raises(FrameError, match=r"run_0000\.npz: cannot read 'field' \(found \(767,\), wanted 768 bytes"):
+        read_field(members[0] / "run_0000.npz")
+
+
+def declare_run(folder: Path, spacing: dict[str, object] | None) -> None:
+    """As if the frames were those of a DICOM file."""
+    record = json.loads((folder / "run.json").read_text())
+    record["runs"] = [{"name": "run", "n_frames": N_FRAMES, "frame_time_ms": 66.0, "spacing": spacing}]
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def test_millimetres_come_from_the_run_records(
+    predictor: Predictor, members: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    declare_run(members[1], SPACING)
+    ensemble_folders(members, out, settings=settings(predictor))
+    first = rows(out)[0]
+    assert (first["frame"], first["sequence"], first["number"]) == ("run_0000", "run", "0")
+    assert float(first["length_mm"]) == pytest.approx(0.2 * float(first["length_px"]), abs=0.01)
+    assert first["spacing_plane"] == "patient"
+    declare_run(members[0], SPACING | {"row_mm": 0.4})
+    with caplog.at_level(logging.WARNING, "gwunet"):
+        ensemble_folders(members, out, settings=settings(predictor))
+    assert "run: the run records of the folders differ in its spacing" in caplog.text
+    assert rows(out)[0]["length_mm"] == ""
+    (members[0] / "run.json").write_text("{")
+    ensemble_folders(members, out, settings=settings(predictor))
+    assert "cannot be seen" in caplog.text
+    assert rows(out)[0]["spacing_plane"] == "patient"
+
+
+def test_overlays_of_an_average(
+    predictor: Predictor, frames: Path, members: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, direct = tmp_path / "out", tmp_path / "direct"
+    flags = ["-i", *map(str, members), "-o", str(out), "--threshold", str(predictor.inference.threshold)]
+    assert command.main([*flags, "--overlay", str(frames), "--track"]) == 0
+    predict_folder(predictor, frames, direct, overlay=True, track=True)
+    for path in direct.glob("overlays/*.png"):
+        found, sure = (np.asarray(Image.open(each), int) for each in (out / "overlays" / path.name, path))
+        assert np.abs(found - sure).mean() < 0.5
+    assert command.main([*flags, "--wires", "none"]) == 0  # earlier results go first
+    assert not any((out / name).exists() for name in (*TABLES, "guidewires.jsonl", "tracks/run.png"))
+    assert not list((out / "overlays").iterdir())
+    assert len(list(out.glob("*.png"))) == N_FRAMES
+    (frames / "run_0003.png").unlink()
+    capsys.readouterr()
+    assert command.main([*flags, "--overlay", str(frames)]) == 2
+    assert "found no frames for 1 of 4: run_0003; wanted" in capsys.readouterr().err
+    assert command.main([*flags[:-4], "-o", str(frames), "--overlay", str(frames)]) == 2
+    assert "holds the frames themselves" in capsys.readouterr().err
+    assert command.main([*flags, "--wires", "none", "--track"]) == 2
+    assert len(list(frames.iterdir())) == N_FRAMES - 1

@@ -256,10 +256,12 @@ def test_the_annotated_video_has_all_frames_also_those_finished_before(
         for frame in run:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
         container.mux(stream.encode())
-    video = tmp_path / "annotated.mp4"
-    predict_folder(make_predictor(), film, out)
+    video = tmp_path / "films" / "annotated.mp4"
+    video.parent.mkdir()
+    film = film.rename(video.with_name(film.name))
+    predict_folder(make_predictor(), film.parent, out)
     (out / "film_0001.png").unlink()
-    result = predict_folder(make_predictor(), film, out, skip_finished=True, video=video)
+    result = predict_folder(make_predictor(), film.parent, out, skip_finished=True, video=video)
     assert (result.n_frames, result.n_finished_before) == (1, 3)
     assert record(out)["runs"][0]["frame_time_ms"] == 125.0
     with av.open(str(video)) as container:
@@ -270,3 +272,52 @@ def test_the_annotated_video_has_all_frames_also_those_finished_before(
         green = picture[..., 1] - picture[..., 0]
         assert green[10 + 8 * index : 14 + 8 * index, 12:68].mean() > 30
         assert abs(green[50:60, 20:60].mean()) < 10
+    # It stands among the frames, and is none of them as long as it is what this program wrote.
+    predict_folder(make_predictor(), film, out, skip_finished=True)
+    result = predict_folder(make_predictor(), film.parent, out, skip_finished=True, video=video)
+    assert (result.n_frames, result.n_finished_before) == (0, 4)
+    video.write_bytes(film.read_bytes())
+    with pytest.raises(UsageError, match="found one of the videos that are read"):
+        predict_folder(make_predictor(), film.parent, out, video=video)
+
+
+def test_masks_drawn_by_hand_stay(make_predictor: Callable[..., Predictor], frames: Path, out: Path) -> None:
+    out.mkdir()
+    (out / "z.png").write_bytes(b"drawn by hand")
+    for skips in (False, True):  # nor are they taken for finished ones
+        with pytest.raises(UsageError, match="--overwrite"):
+            predict_folder(make_predictor(), frames, out, skip_finished=skips)
+    assert [(path.name, path.read_bytes()) for path in out.iterdir()] == [("z.png", b"drawn by hand")]
+    assert predict_folder(make_predictor(), frames, out, overwrite=True).n_frames == 3
+    assert predict_folder(make_predictor(), frames, out).n_frames == 3
+
+
+def test_finished_masks_of_other_weights_are_told(
+    make_predictor: Callable[..., Predictor], frames: Path, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A model that was trained anew has its old name."""
+    named: dict[str, Any] = {"dataset": "One", "folds": ["0"]}
+    predict_folder(make_predictor(), frames, out, model={**named, "sha256": {"0": 64 * "a"}})
+    (out / "z.png").unlink()
+    with caplog.at_level(logging.WARNING, "gwunet"):
+        predict_folder(make_predictor(), frames, out, skip_finished=True, model={**named, "sha256": {"0": 64 * "b"}})
+    told = "weights fold 0 aaaaaaaaaaaa (now fold 0 bbbbbbbbbbbb)"
+    assert record(out)["finished_before_with"] == [told]
+    assert told in caplog.text
+
+
+def test_two_commands_do_not_write_to_one_folder(
+    make_predictor: Callable[..., Predictor], frames: Path, out: Path
+) -> None:
+    """Else each takes the other's temporary files for those of a killed command."""
+
+    def another(tiles: Tensor) -> Tensor:
+        with pytest.raises(OutputError, match="found another command writing to it"):
+            predict_folder(make_predictor(), frames, out)
+        for number in range(2):  # parts know of each other
+            assert predict_folder(make_predictor(), frames, out, part=Part(count=2, number=number)).n_frames
+        return dark(tiles)
+
+    predict_folder(make_predictor(another), frames / "z.png", out)
+    assert not (out / ".lock").exists()
+    predict_folder(make_predictor(), frames, out)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,13 @@ from gwunet.errors import UsageError
 from gwunet.evaluation.centreline_file import read_centrelines
 from gwunet.exposed_field import Border
 from gwunet.inference import Predictor, predict_folder
+from gwunet.inference.ensemble import ensemble_folders
+from gwunet.inference.frame_writer import FrameWriter
 from gwunet.inference.part import Part
+from gwunet.inference.prediction import Prediction
 from gwunet.inference.track_plot import Track
 from gwunet.plans import Configuration, Preprocessing
+from gwunet.postprocessing import Postprocessing
 
 HEIGHT, WIDTH, N_FRAMES = 48, 72, 6
 TABLES = ("guidewires.csv", "centrelines.json")
@@ -151,6 +156,140 @@ def test_masks_without_wires_get_them_and_stay_as_they_are(predictor: Predictor,
     assert tables(out) == sure
 
 
+def add_frame(frames: Path) -> None:
+    Image.fromarray(bar(50, row=30)).save(frames / "below" / "b99.png")
+
+
+def test_tables_without_the_new_frames_do_not_stay(
+    predictor: Predictor, frames: Path, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    predict_folder(predictor, frames, out, track=True)
+    sure = tables(out)
+    predict_folder(predictor, frames, out, wires=None, skip_finished=True)
+    assert tables(out) == sure  # they have all the frames there are
+    assert (out / "tracks" / "a.png").is_file()
+    add_frame(frames)
+    (out / "a_7.png").unlink()  # its wires were kept, but are not those of the mask that is made now
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "gwunet"):
+        predict_folder(predictor, frames, out, wires=None, skip_finished=True)
+    assert not any((out / name).exists() for name in (*TABLES, "tracks/a.png", "tracks/below/b.png"))
+    assert "removed guidewires.csv and centrelines.json of an earlier run" in caplog.text
+    assert "removed 2 plots" in caplog.text
+    kept = [json.loads(line)["frame"] for line in (out / "guidewires.jsonl").read_text().splitlines()]
+    assert len(kept) == 2 * N_FRAMES - 1
+    assert "a_7" not in kept
+    predict_folder(predictor, frames, out, skip_finished=True)
+    assert len(read_centrelines(out / "centrelines.json")) == 2 * N_FRAMES + 1
+
+
+def test_without_continue_too_the_tables_of_other_sources_are_told_of(
+    predictor: Predictor, frames: Path, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    predict_folder(predictor, frames / "below", out)
+    with caplog.at_level(logging.WARNING, "gwunet"):
+        predict_folder(predictor, frames / "below", out, wires=None)
+        assert not caplog.records  # all that was in them is made anew
+        predict_folder(predictor, frames / "below", out)
+        predict_folder(predictor, frames / "a_7.png", out, wires=None)
+    assert "removed guidewires.csv" in caplog.text
+    assert not any((out / name).exists() for name in TABLES)
+
+
+def test_tables_go_before_the_first_new_mask_comes(
+    predictor: Predictor, frames: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict_folder(predictor, frames, out)
+    add_frame(frames)
+    there: list[bool] = []
+    written = FrameWriter.write
+
+    def write(self: FrameWriter, name: str, *results: Any) -> None:
+        there.extend((out / table).exists() for table in TABLES)
+        written(self, name, *results)
+
+    monkeypatch.setattr(FrameWriter, "write", write)
+    predict_folder(predictor, frames, out, skip_finished=True)
+    assert there == [False, False]
+    assert "below/b99" in read_centrelines(out / "centrelines.json")
+
+
+def test_without_tracking_no_plots_of_it_stay_and_no_mask_is_taken_for_one(
+    predictor: Predictor, frames: Path, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = out.parent / "plain"
+    predict_folder(predictor, frames, plain)
+    predict_folder(predictor, frames, out, track=True)
+    with caplog.at_level(logging.WARNING, "gwunet"):
+        predict_folder(predictor, frames, out, skip_finished=True)
+    assert "removed 2 plots" in caplog.text
+    assert not list((out / "tracks").rglob("*.png"))
+    assert tables(out) == tables(plain)
+    (frames / "tracks").mkdir()
+    Image.fromarray(bar(40)).save(frames / "tracks" / "a.png")  # its mask has the name of a plot
+    predict_folder(predictor, frames, out, skip_finished=True)
+    predict_folder(predictor, frames, out, skip_finished=True)
+    assert (out / "tracks" / "a.png").is_file()
+
+
+def test_another_number_of_wires_is_looked_for_in_finished_frames_too(
+    predictor: Predictor, tmp_path: Path, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "two").mkdir()
+    for index in range(2):
+        Image.fromarray(np.minimum(bar(40 + index, row=12), bar(60, row=35))).save(tmp_path / "two" / f"c{index}.png")
+    predict_folder(predictor, tmp_path / "two", out)
+    assert [row["frame"] for row in rows(out)] == ["c0", "c0", "c1", "c1"]
+    before = (out / "c0.png").stat().st_mtime_ns
+    with caplog.at_level(logging.INFO, "gwunet"):
+        predict_folder(predictor, tmp_path / "two", out, wires=1, skip_finished=True)
+    assert "made with other options" not in caplog.text
+    assert "wires of 2 frames finished before" in caplog.text
+    found = rows(out)
+    assert [row["frame"] for row in found] == ["c0", "c1"]
+    assert [float(row["tip_column_px"]) for row in found] == pytest.approx([60, 60], abs=1)  # the longer one
+    assert (out / "c0.png").stat().st_mtime_ns == before
+    sure = tables(out)
+    caplog.clear()
+    predict_folder(predictor, tmp_path / "two", out, wires=1, skip_finished=True)
+    assert "finished before" not in caplog.text
+    assert tables(out) == sure
+
+
+def test_overlays_asked_for_later_show_what_the_tables_say(
+    predictor: Predictor, frames: Path, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def overlays(folder: Path) -> dict[str, NDArray[np.uint8]]:
+        pictures = sorted((folder / "overlays").rglob("*.png"))
+        return {str(path.relative_to(folder)): np.asarray(Image.open(path)) for path in pictures}
+
+    bare, wired = out.parent / "bare", out.parent / "wired"
+    predict_folder(predictor, frames, bare, wires=None, overlay=True)
+    predict_folder(predictor, frames, wired, overlay=True)
+    predict_folder(predictor, frames, out)
+    predict_folder(predictor, frames, out, overlay=True, skip_finished=True)
+    assert overlays(out).keys() == overlays(wired).keys()
+    for name, picture in overlays(out).items():
+        off, bare_off = (np.abs(picture.astype(int) - overlays(folder)[name]).mean() for folder in (wired, bare))
+        assert off <= bare_off / 2  # the tables have hundredths of a pixel, and lines are drawn in thirds of one
+        assert (bare_off > 1) == ("a_10" not in name)
+    from_tables = overlays(out)
+    tracked = out.parent / "tracked"
+    predict_folder(predictor, frames, tracked, overlay=True, track=True)
+    assert json.loads((tracked / "run.json").read_text())["options"]["track"] is True
+    assert any((picture != from_tables[name]).any() for name, picture in overlays(tracked).items())
+    predict_folder(predictor, frames, tracked, overlay=True, skip_finished=True)
+    assert all((picture == from_tables[name]).all() for name, picture in overlays(tracked).items())
+    moment = (out / "overlays" / "a_7.png").stat().st_mtime_ns
+    predict_folder(predictor, frames, out, overlay=True, skip_finished=True)
+    assert (out / "overlays" / "a_7.png").stat().st_mtime_ns == moment
+    with caplog.at_level(logging.WARNING, "gwunet"):
+        predict_folder(predictor, frames, out, wires=1, skip_finished=True)
+    assert "overlays of finished frames stay" in caplog.text
+    predict_folder(predictor, frames, out, wires=None, overlay=True, skip_finished=True)
+    assert all((picture == overlays(bare)[name]).all() for name, picture in overlays(out).items())
+
+
 def test_wires_of_other_sources_in_the_folder_stay(predictor: Predictor, frames: Path, out: Path) -> None:
     predict_folder(predictor, frames / "below", out)
     predict_folder(predictor, frames / "a_7.png", out)
@@ -174,6 +313,73 @@ def test_millimetres_of_a_dicom_run(predictor: Predictor, tmp_path: Path, out: P
         assert float(row["length_mm"]) == pytest.approx(0.1 * float(row["length_px"]), rel=0.01)  # along columns
         assert float(row["tip_row_mm"]) == pytest.approx(0.2 * float(row["tip_row_px"]), abs=0.01)
         assert row["spacing_plane"] == "patient"
+    for case in json.loads((out / "centrelines.json").read_text())["cases"].values():
+        assert (case["spacing_mm"], case["spacing_plane"]) == ([0.2, 0.1], "patient")
+
+
+def test_time_passes_with_frames_that_cannot_be_read(predictor: Predictor, tmp_path: Path, out: Path) -> None:
+    """A tip that is pushed steadily makes no jump there, nor in an average of what was predicted."""
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number in range(20):
+        path = frames / f"a_{10 * number:03d}.png"
+        frame = np.full((HEIGHT, 100), 150, np.uint8)
+        frame[19:22, : 12 + 4 * number] = 30
+        Image.fromarray(frame).save(path)
+        if 14 <= number < 18:
+            path.write_bytes(path.read_bytes()[:60])
+    members = [tmp_path / "one", tmp_path / "two"]
+    for folder in (*members, out):
+        assert len(predict_folder(predictor, frames, folder, track=True, save_probabilities=True).failed) == 4
+    ensemble_folders(members, tmp_path / "both", settings=Postprocessing(threshold=0.5), track=True)
+    for folder in (out, tmp_path / "both"):
+        found = {row["frame"]: row for row in rows(folder)}
+        assert len(found) == 16
+        assert float(found["a_180"]["tip_column_px"]) == pytest.approx(83, abs=1.5)
+        assert [name for name, row in found.items() if "jump" in row["flags"]] == []
+
+
+def test_a_bridged_tip_stays_in_the_frame(predictor: Predictor, tmp_path: Path, out: Path) -> None:
+    """A wire that is pushed to the border and then missed does not grow out of the frame."""
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number in range(16):
+        frame = bar(14 + 5 * number) if number < 12 else np.full((HEIGHT, WIDTH), 150, np.uint8)
+        Image.fromarray(frame).save(frames / f"a_{number:03d}.png")
+    predict_folder(predictor, frames, out, track=True)
+    found = rows(out)
+    assert all(0 <= float(row["tip_column_px"]) <= WIDTH - 1 for row in found)
+    bridged = [row for row in found if "bridged_frame" in row["flags"]]
+    assert len(bridged) >= 2
+    assert all("tip_leaves_field" in row["flags"] for row in bridged)
+    assert max(float(row["length_px"]) for row in found) <= WIDTH
+
+
+def test_a_gap_that_postprocessing_closed_is_told(predictor: Predictor) -> None:
+    probability = np.zeros((128, 128), np.float32)
+    probability[60:63, :110] = 0.9
+    probability[60:63, 50:70] = 0.02
+    settings = Postprocessing(threshold=0.5, gap_px=30)
+    (wire,) = Prediction(settings.mask(probability), probability, None, 0.5).guidewires
+    assert wire.length_px == pytest.approx(109, abs=2)
+    assert "gap_bridged" in wire.flags
+    assert wire.confidence == pytest.approx((90 * 0.9 + 20 * 0.02) / 110, abs=0.03)
+    settings = Postprocessing(threshold=0.5, smallest_px=20)  # nothing but the mask differs
+    probability[10, 10:14] = 0.9
+    probability[60:63, 50:70] = 0.9
+    (wire,) = Prediction(settings.mask(probability), probability, None, 0.5).guidewires
+    assert wire.flags == frozenset()
+    assert wire.confidence == pytest.approx(0.9, abs=0.01)
+
+
+def test_millimetres_of_frames_in_memory_also_where_wires_are_left_for_later(predictor: Predictor) -> None:
+    (predicted,) = predictor.predict_frames([bar(30)], spacing_mm=(0.2, 0.2))
+    (streamed,) = predictor.stream([bar(30)], spacing_mm=(0.2, 0.2))
+    for prediction in (predicted, streamed.prediction):
+        (wire,) = prediction.guidewires
+        assert wire.length_mm == pytest.approx(0.2 * wire.length_px)
+        (wire,) = prediction.locate(spacing_mm=(0.4, 0.4))
+        assert wire.length_mm == pytest.approx(0.4 * wire.length_px)
 
 
 def test_what_cannot_be_tracked_is_refused(predictor: Predictor, frames: Path, out: Path) -> None:

@@ -100,6 +100,35 @@ def test_masks_that_are_kept_are_named(make_predictor: Callable[..., Predictor])
     assert kept["frame_000000"].sum() == 75
 
 
+def test_latency_is_that_of_the_answer(make_predictor: Callable[..., Predictor]) -> None:
+    """With all that is written before it, and with the wait for what is written of the frame before."""
+
+    def keep(name: str, streamed: Any) -> str:
+        time.sleep(0.1)
+        return name
+
+    network = make_predictor(far_below_the_mean)
+    answers = list(live_answers(network, [BAR, BAR], tally=LiveTally(), waiting=None, keep=keep))
+    assert [answer["latency_ms"] >= least for answer, least in zip(answers, (100, 190), strict=True)] == [True, True]
+
+
+def test_time_passes_with_damaged_frames(make_predictor: Callable[..., Predictor]) -> None:
+    """A tip that is pushed steadily makes no jump where four frames are damaged."""
+
+    def source() -> Iterator[Frame | FrameError]:
+        for number in range(20):
+            frame = np.full((40, 100), 150, np.uint8)
+            frame[8:11, : 12 + 4 * number] = 30
+            yield FrameError("damaged") if 14 <= number < 18 else frame
+
+    answers = live_answers(
+        make_predictor(far_below_the_mean), source(), tally=LiveTally(), waiting=None, wires=1, track=True
+    )
+    found = {answer["frame"]: answer["wires"][0] for answer in answers if "wires" in answer}
+    assert found[18]["tip"][1] == pytest.approx(83, abs=1.5)
+    assert [number for number, wire in found.items() if "jump" in wire["flags"]] == []
+
+
 def test_frames_that_come_too_fast_are_told_as_dropped(make_predictor: Callable[..., Predictor]) -> None:
     """While the first is predicted four more come, the second of them damaged; only the last one still waits."""
     begun, come = threading.Event(), threading.Event()

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from gwunet.inference import wire_overlay
 from gwunet.inference.overlay import FALSE, HIT, MISSED, draw_overlay
+from gwunet.localization import Guidewire
 
 
 def nearest_colour(pixel):
@@ -61,3 +63,47 @@ def test_reference_marks_errors_pixel_by_pixel(frame):
 def test_mask_at_the_edge_and_constant_frame():
     picture = draw_overlay(np.full((16, 16), 77, dtype=np.uint8), np.ones((16, 16), dtype=np.uint8))
     assert np.isfinite(picture).all()
+
+
+def test_wires_are_drawn_in_strips_as_in_one_piece(monkeypatch):
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (300, 210, 3), dtype=np.uint8)
+    for identity, flags in ((None, ()), (7, ("jump",)), (12, ("bridged_frame",))):
+        angle = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(0, 0.05, 250))
+        points = np.array([150.0, 100.0]) + np.cumsum(np.stack([np.sin(angle), np.cos(angle)], 1), 0)
+        wire = Guidewire(
+            centreline=np.clip(points, 0, (299, 209)),
+            width_px=np.full(250, 3.0),
+            angle_deg=rng.uniform(-180, 180),
+            base_angle_deg=0.0,
+            confidence=0.9,
+            tip_confidence=0.9,
+            base_confidence=0.9,
+            flags=frozenset(flags),
+            identity=identity,
+        )
+        drawn = {}
+        for strip in (1000, 40):
+            monkeypatch.setattr(wire_overlay, "STRIP_PX", strip)
+            drawn[strip] = wire_overlay.draw_wires(picture, [wire]).astype(int)
+        assert np.abs(drawn[40] - drawn[1000]).max() <= 2  # roundings of the mean
+        assert 100 < (drawn[40] != picture).any(axis=2).sum() < 5000
+
+
+def test_drawing_wires_takes_little_room():
+    """A wire across a large frame; enlarged as a whole it would be 600 million bytes and more."""
+    points = np.stack([np.arange(4000.0), np.arange(4000.0)], axis=1)
+    wire = Guidewire(
+        centreline=points,
+        width_px=np.full(4000, 3.0),
+        angle_deg=0.0,
+        base_angle_deg=0.0,
+        confidence=0.9,
+        tip_confidence=0.9,
+        base_confidence=0.9,
+    )
+    boxes = list(wire_overlay._boxes((4000, 4000), [wire.centreline]))
+    assert sum(box.stop - box.start for box, _ in boxes) == 4000
+    for rows, columns in boxes:
+        assert columns.start <= rows.start <= rows.stop <= columns.stop
+        assert (rows.stop - rows.start + 64) * (columns.stop - columns.start) < 4000 * 4000 / 50

@@ -4,16 +4,20 @@ import logging
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from torch import Tensor
 
 from gwunet.checkpoint import Checkpoint
 from gwunet.device import computes_bf16
 from gwunet.errors import FrameError, ModelError, UsageError
+from gwunet.exporting.onnx_runtime import OnnxNetwork
 from gwunet.exposed_field import Border
 from gwunet.inference import Prediction, Predictor
+from gwunet.inference.tiled_networks import TiledNetworks
 from gwunet.networks import build_network
 from gwunet.plans import Configuration, Preprocessing, Spec
 
@@ -85,7 +89,7 @@ def test_frames_of_one_size_share_a_forward_pass_where_that_pays(
     alone = [predictor.predict_frame(frame) for frame in frames]
     assert batches == [(1, 1, *frame.shape) for frame in frames]
     batches.clear()
-    monkeypatch.setattr(Predictor, "_frames_together", lambda self, _: self.batch_size)
+    monkeypatch.setattr(TiledNetworks, "frames_together", lambda self, _: self.batch_size)
     for found, before in zip(predictor.predict_frames(frames), alone, strict=True):
         np.testing.assert_allclose(found.probability, before.probability, atol=1e-6)
     assert batches == [(2, 1, 30, 20), (1, 1, 30, 20), (2, 1, 20, 30)]
@@ -99,7 +103,7 @@ def test_what_the_frames_raise_comes_in_its_place(
         raise OSError("unplugged")
 
     for together in (1, 2, 8):
-        monkeypatch.setattr(Predictor, "_frames_together", lambda *_, together=together: together)
+        monkeypatch.setattr(TiledNetworks, "frames_together", lambda *_, together=together: together)
         predictions = make_predictor().predict_frames(broken())
         assert len([next(predictions) for _ in range(3)]) == 3
         with pytest.raises(OSError, match="unplugged"):
@@ -128,10 +132,33 @@ def test_smaller_batches_where_memory_is_short(
     assert predictor.batch_size == 1
 
 
-@pytest.mark.parametrize(
-    "problem",
-    [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: not enough memory: you tried")],
-)
+LACKS_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory."),
+    RuntimeError("DefaultCPUAllocator: not enough memory: you tried"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    MemoryError(),
+    *(
+        kind(f"[ONNXRuntimeError] : {code} : Non-zero status code returned while running Conv node. {message}")
+        for kind, code, message in (
+            (
+                ort.Fail,
+                "1 : FAIL",
+                "BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 9",
+            ),
+            (
+                ort.RuntimeException,
+                "6 : RUNTIME_EXCEPTION",
+                "Available memory of 5 is smaller than requested bytes of 9",
+            ),
+            (ort.RuntimeException, "6 : RUNTIME_EXCEPTION", "Status Message: std::bad_alloc"),
+            (ort.Fail, "1 : FAIL", "CUDA failure 2: out of memory ; GPU=0 ; hostname=host"),
+            (ort.EPFail, "11 : EP_FAIL", "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("problem", LACKS_OF_MEMORY, ids=range(len(LACKS_OF_MEMORY)))
 def test_memory_that_does_not_hold_a_tile_is_said(make_predictor: Callable[..., Predictor], problem: Exception) -> None:
     def none(_: Tensor) -> Tensor:
         raise problem
@@ -140,12 +167,65 @@ def test_memory_that_does_not_hold_a_tile_is_said(make_predictor: Callable[..., 
         make_predictor(none, mirror=False, batch_size=1).predict_frame(frames_of((30, 20))[0])
 
 
-def test_other_errors_of_a_network_are_no_lack_of_memory(make_predictor: Callable[..., Predictor]) -> None:
+@pytest.mark.parametrize(
+    "problem",
+    [
+        RuntimeError("sizes differ"),
+        ort.InvalidArgument("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : sizes differ"),
+        ModelError("sizes differ"),
+        FrameError("sizes differ: not enough memory of earlier frames"),  # only runtimes are taken at their words
+    ],
+)
+def test_other_errors_of_a_network_are_no_lack_of_memory(
+    make_predictor: Callable[..., Predictor], problem: Exception
+) -> None:
     def wrong(_: Tensor) -> Tensor:
+        raise problem
+
+    with pytest.raises(type(problem), match="sizes differ"):
+        make_predictor(wrong, mirror=True, batch_size=4).predict_frame(frames_of((30, 20))[0])
+
+
+class SmallSession:
+    """What ``onnxruntime.InferenceSession`` is to ``OnnxNetwork``, with memory for one tile."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
+    def run(self, _: list[str], given: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        (tiles,) = given.values()
+        if len(tiles) > 1:
+            raise ort.Fail("[ONNXRuntimeError] : 1 : FAIL : Failed to allocate memory for requested buffer of size 9")
+        return [-4 * tiles]
+
+
+def test_onnx_runtime_gets_smaller_batches_too(
+    make_predictor: Callable[..., Predictor], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(onnxruntime, "InferenceSession", SmallSession)
+    predictor = make_predictor(OnnxNetwork(b"", "model.onnx"), mirror=True, batch_size=4)
+    frame = frames_of((30, 20))[0]
+    with caplog.at_level(logging.WARNING):
+        assert same(predictor.predict_frame(frame), make_predictor(mirror=True).predict_frame(frame))
+    assert predictor.batch_size == 1
+    assert len(caplog.records) == 2
+
+
+def test_a_batch_that_fails_is_not_tried_again(
+    make_predictor: Callable[..., Predictor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def failing(tiles: Tensor) -> Tensor:
+        tried.append(len(tiles))
         raise RuntimeError("sizes differ")
 
+    monkeypatch.setattr(TiledNetworks, "frames_together", lambda *_: 2)
     with pytest.raises(RuntimeError, match="sizes differ"):
-        make_predictor(wrong).predict_frame(frames_of((30, 20))[0])
+        list(make_predictor(failing, mirror=False, batch_size=2).predict_frames(frames_of((30, 20), (30, 20))))
+    assert tried == [2]
 
 
 def test_precision_is_what_was_asked_for(trained: Predictor, make_configuration: Callable[..., Configuration]) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from gwunet.errors import DatasetError, FrameError, UsageError
 from gwunet.inference.folder import find_frames
+from gwunet.inference.places import Places
 from gwunet.inference.sources import find_runs, frame_index, frame_name
 
 Frames = NDArray[np.uint8]
@@ -79,6 +80,12 @@ def test_one_file(tmp_path: Path, save: Callable[[Path], None], name: str) -> No
     assert run.n_frames == (None if name == "x.mkv" else len(frames))
     assert run.frame_time_ms == {"x.png": None, "x.dcm": 40.0, "x.mkv": 50.0}[name]
     assert [frame_index(run, frame_name(run, index)) for index in range(len(frames))] == list(range(len(frames)))
+
+
+def test_a_folder_that_links_to_itself_holds_its_frames_once(tmp_path: Path) -> None:
+    save_picture(tmp_path / "runs" / "x.png")
+    (tmp_path / "runs" / "self").symlink_to(".")
+    assert list(all_frames(tmp_path)) == ["runs/x"]
 
 
 def test_the_channel_suffix_goes_where_all_pictures_have_it(tmp_path: Path) -> None:
@@ -161,6 +168,71 @@ def test_results_below_the_frames_are_no_frames(tmp_path: Path) -> None:
     save_picture(tmp_path / "x.png")
     save_picture(tmp_path / "masks" / "x.png")
     (tmp_path / "masks" / "run.json").write_text("{}")
-    save_video(tmp_path / "annotated.mkv")
     found = find_frames(tmp_path, tmp_path / "masks", video=tmp_path / "annotated.mkv")
     assert [run.name for run in found] == ["x"]
+
+
+def test_a_video_that_is_read_is_not_replaced_by_the_annotated_one(tmp_path: Path) -> None:
+    frames, masks = tmp_path / "frames", tmp_path / "masks"
+    for name in ("runA.mkv", "runB.mkv"):
+        save_video(frames / name)
+    (tmp_path / "link.mkv").hardlink_to(frames / "runB.mkv")
+    for source, video in (
+        (frames, frames / "runB.mkv"),
+        (frames / "runB.mkv", frames / "runB.mkv"),
+        (frames, tmp_path / "link.mkv"),
+    ):
+        with pytest.raises(UsageError, match="found one of the videos that are read"):
+            find_frames(source, masks, video=video)
+    assert len(find_frames(frames, masks, video=frames / "annotated.mkv")) == 2
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.npz", "overlays/x.png", "run_0002.png", "run_0002.npz"])
+def test_what_others_made_is_not_replaced_unasked(tmp_path: Path, name: str) -> None:
+    """Masks drawn by hand have the names of their frames, as nnU-Net's ``.npz`` have."""
+    frames, labels = tmp_path / "imagesTr", tmp_path / "labelsTr"
+    save_picture(frames / "x.png")
+    save_video(frames / "run.mkv")
+    for harmless in ("other.png", "run_1.png", "notes.txt", "running.json", "x_0001.png"):
+        save_picture(labels / harmless.replace(".txt", ".png").replace(".json", ".png"))
+        (labels / harmless).touch()
+    find_frames(frames, labels)
+    save_picture((labels / name).with_suffix(".png"))
+    (labels / name).with_suffix(".png").rename(labels / name)
+    with pytest.raises(UsageError, match=rf"found {name}, and no run\.json .* made it; wanted .* --overwrite"):
+        find_frames(frames, labels)
+    find_frames(frames, labels, overwrite=True)
+    (labels / "run_part_1.json").write_text("{}")
+    find_frames(frames, labels)
+
+
+def test_single_dicom_files_are_sequences_by_their_series(tmp_path: Path) -> None:
+    """Files called by running numbers: of two patients, and the first in time is not the first by name."""
+    for name, series, number in (("1.2.7", "1.2.9.1", "12"), ("1.2.8", "1.2.9.1", "9"), ("1.2.9", "1.2.9.2", "1")):
+        save_dicom(tmp_path / name, FRAMES[:1], **{"0020|000e": series, "0020|0013": number})
+    save_picture(tmp_path / "p_3.png")
+    runs = find_runs(tmp_path)
+    places = {place.name: (place.sequence, place.number) for place in map(Places(runs).at, [run.name for run in runs])}
+    assert places == {"1.2.8": ("1.2.8", 0), "1.2.7": ("1.2.8", 1), "1.2.9": ("1.2.9", 0), "p_3": ("p", 3)}
+    assert not any(secret in repr(runs) for secret in ("1.2.9.1", "1.2.9.2"))
+
+
+def test_a_series_without_numbers_is_in_the_order_of_its_names(tmp_path: Path) -> None:
+    for name in ("c", "a", "b"):
+        save_dicom(tmp_path / name, FRAMES[:1], **{"0020|000e": "1.2.9.1", "0020|0013": "4"})
+    assert [(run.place.sequence, run.place.number) for run in find_runs(tmp_path) if run.place] == [
+        ("a", 0),
+        ("a", 1),
+        ("a", 2),
+    ]
+
+
+def test_frames_that_cannot_be_read_are_frames_that_passed(tmp_path: Path) -> None:
+    for number in (10, 20, 30, 40):  # milliseconds, say: one frame each
+        save_picture(tmp_path / f"p_{number}.png")
+    save_dicom(tmp_path / "run.dcm")
+    places = Places(find_runs(tmp_path))
+    assert places.frames_passed("p_10", "p_20") == 1
+    assert places.frames_passed("p_10", "p_40") == 3
+    assert places.frames_passed("run_0000", "run_0002") == 2
+    assert places.frames_passed("elsewhere_1", "elsewhere_9") == 1

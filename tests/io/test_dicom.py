@@ -2,6 +2,9 @@
 
 import os
 import struct
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gwunet.errors import FrameError
+from gwunet.io.codec_complaints import complaints_while
 from gwunet.io.dicom import DicomRun
 from gwunet.io.dicom_codec import decode, read_code_stream, single_frame_file
 from gwunet.io.dicom_structure import check_rle
@@ -38,6 +42,7 @@ VRS = {
     0x00280002: b"US",
     0x00280004: b"CS",
     0x00280008: b"IS",
+    0x00280009: b"AT",
     0x00280010: b"US",
     0x00280011: b"US",
     0x00280030: b"DS",
@@ -52,6 +57,9 @@ VRS = {
 }
 SPACING, CALIBRATION, IMAGER = 0x00280030, 0x00280A02, 0x00181164
 MAGNIFICATION, TO_DETECTOR, TO_PATIENT = 0x00181114, 0x00181110, 0x00181111
+POINTER = 0x00280009
+TO_TIME, TO_VECTOR, TO_POSITION = "\x18\0\x63\x10", "\x18\0\x65\x10", "\x20\0\x32\0"
+"""Tags as values: group and element, little endian."""
 
 
 def element(tag: int, vr: bytes, value: bytes, explicit: bool = True) -> bytes:
@@ -351,6 +359,76 @@ def test_damage_that_only_standard_error_tells_of_is_refused(
     assert capfd.readouterr().err == ""
 
 
+def chatter(line: str, while_: Callable[[], Any]) -> Any:
+    """What ``while_`` returns while another thread writes lines to standard error."""
+    stop = threading.Event()
+    started = threading.Event()
+
+    def talk() -> None:
+        while not stop.is_set():
+            os.write(2, line.encode())
+            started.set()
+            stop.wait(0.0005)
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    started.wait()
+    try:
+        return while_()
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_what_other_threads_write_meanwhile_comes_out_and_counts_for_nothing(
+    opened: Callable[..., DicomRun], capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = "worklist: invalid accession number ignored, corrupt, truncated\n"
+    stream = flat_blocks_jpeg(RNG.integers(0, 1024, (16, 16)), 12)
+    run = opened([stream], syntax=JPEG_EXTENDED, shape=(128, 128))
+    expected = run.frame(0)
+    for _ in range(5):
+        np.testing.assert_array_equal(chatter(line, lambda: run.frame(0)), expected)
+    assert set(capfd.readouterr().err.splitlines(keepends=True)) == {line}
+
+
+def test_a_complaint_counts_if_it_comes_again(capfd: pytest.CaptureFixture[str]) -> None:
+    damage = b"Corrupt JPEG data: premature end of data segment\n"
+    said = [b" 10%|#   | 1/9" + damage, b"a line\nan unfinished one", damage, b"Unsupported JPEG data precision 12\n"]
+    calls = iter(said)
+
+    def decode() -> int:
+        text = next(calls)
+        os.write(2, text)
+        return len(text)
+
+    # Another thread's, once; the second decoding is silent about it.
+    assert complaints_while(decode) == (len(said[0]), [])
+    assert capfd.readouterr().err == " 10%|#   | 1/9a line\nan unfinished one"
+    calls = iter([damage, b"beside it\n" + damage])
+    assert complaints_while(decode)[1] == ["Corrupt JPEG data: premature end of data segment"]
+    calls = iter(said[3:])
+    assert complaints_while(decode)[1] == []
+    assert capfd.readouterr().err == "beside it\n"
+
+
+def test_frames_are_decoded_without_standard_error(opened: Callable[..., DicomRun]) -> None:
+    """As under pythonw, or a service started without it: its number must not become that of a file either."""
+    run = opened([flat_blocks_jpeg(np.array([[100, 200]]), 12)], syntax=JPEG_EXTENDED, shape=(8, 16))
+    program = f"""
+import os, sys
+from pathlib import Path
+from gwunet.io.dicom import DicomRun
+assert sys.stderr is None
+frame = DicomRun.open(Path({str(run.elements.path)!r})).frame(0)
+print(frame[0, 0], frame[0, 15], os.readlink("/proc/self/fd/2") if os.path.exists("/proc/self/fd") else os.devnull)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True, preexec_fn=lambda: os.close(2)
+    )
+    assert done.stdout.split() == ["100", "200", os.devnull]
+
+
 def test_a_code_stream_without_end_is_refused(opened: Callable[..., DicomRun]) -> None:
     stream = flat_blocks_jpeg(RNG.integers(0, 1024, (16, 16)), 12)
     with pytest.raises(FrameError, match="JPEG code stream without end mark"):
@@ -407,6 +485,21 @@ def test_padding_is_black(opened: Callable[..., DicomRun], photometric: str) -> 
     assert (frame[2:] == (500 if photometric == "MONOCHROME2" else 523)).all()
 
 
+@pytest.mark.parametrize(("value", "limit"), [(0xFFFF, None), (2024, None), (1000, 0xFFFF)])
+def test_padding_that_no_pixel_can_hold_is_none(opened: Callable[..., DicomRun], value: int, limit: int | None) -> None:
+    stored = np.full((1, 12, 16), 1023, np.uint16)
+    stored[0, 0] = 1000
+    stored[0, 1] = 0
+    tags = {0x00280120: value} | ({} if limit is None else {0x00280121: limit})
+    np.testing.assert_array_equal(opened(stored, tags).frame(0), stored[0])
+
+
+def test_signed_padding_that_no_pixel_can_hold_is_none(opened: Callable[..., DicomRun]) -> None:
+    stored = np.full((1, 12, 16), 24, np.int16)  # the lowest bits of -2024
+    run = opened(stored.astype(np.uint16) & 1023, {0x00280103: 1, 0x00280120: -2024})
+    assert (run.frame(0) == 24 + 512).all()
+
+
 def test_signed_padding_is_black(opened: Callable[..., DicomRun]) -> None:
     stored = np.full((1, 12, 16), 5, np.int16)
     stored[0, 0] = -512
@@ -431,6 +524,12 @@ def test_signed_padding_is_black(opened: Callable[..., DicomRun]) -> None:
         ({IMAGER: "0.4\\0.6", TO_DETECTOR: "1000"}, (0.4, 0.6, "detector")),
         ({IMAGER: "0.4\\0.6", TO_DETECTOR: "1000", TO_PATIENT: "0"}, (0.4, 0.6, "detector")),
         ({IMAGER: "0.4\\0.6", TO_DETECTOR: "800", TO_PATIENT: "1000"}, (0.4, 0.6, "detector")),
+        (
+            {IMAGER: "0.4\\0.6", MAGNIFICATION: "0.7", TO_DETECTOR: "1000", TO_PATIENT: "800"},
+            (0.32, 0.48, "patient"),
+        ),
+        ({IMAGER: "0.4\\0.6", MAGNIFICATION: "0.7", TO_DETECTOR: "700", TO_PATIENT: "800"}, (0.4, 0.6, "detector")),
+        ({IMAGER: "0.4\\0.6", MAGNIFICATION: "2", TO_DETECTOR: "700", TO_PATIENT: "800"}, (0.2, 0.3, "patient")),
         ({SPACING: "0\\0", CALIBRATION: "GEOMETRY", IMAGER: "0.4\\0.6"}, (0.4, 0.6, "detector")),
         ({SPACING: "0.3\\0.2"}, None),
         ({SPACING: "0.3\\0.2", CALIBRATION: ""}, None),
@@ -484,6 +583,12 @@ def test_spacing_is_found_in_shared_functional_groups(
         ({0x00181063: "0", 0x00181065: "0\\40\\60", 0x00180040: "10"}, (0, 40, 100)),
         ({0x00181065: "0\\40", 0x00180040: "10"}, (0, 100, 200)),
         ({0x00180040: "8"}, (0, 125, 250)),
+        ({POINTER: TO_VECTOR, 0x00181063: "33", 0x00181065: "0\\40\\60", 0x00180040: "10"}, (0, 40, 100)),
+        ({POINTER: TO_TIME, 0x00181063: "33", 0x00181065: "0\\40\\60"}, (0, 33, 66)),
+        ({POINTER: TO_VECTOR, 0x00181063: "33", 0x00181065: "0\\40"}, (0, 33, 66)),
+        ({POINTER: TO_TIME, 0x00181063: "", 0x00181065: "0\\40\\60"}, (0, 40, 100)),
+        ({POINTER: TO_POSITION + TO_VECTOR, 0x00181063: "33", 0x00181065: "0\\40\\60"}, (0, 40, 100)),
+        ({POINTER: "\x18", 0x00181063: "33"}, (0, 33, 66)),
         ({0x00180040: "0"}, None),
         ({}, None),
     ],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gwunet.errors import DatasetError, FrameError, OutputError
-from gwunet.io.frames import FRAME_ENDINGS, list_frames, read_frame, read_mask, write_frame, write_mask
+from gwunet.io.frames import FRAME_ENDINGS, list_frames, read_frame, read_mask, visible_files, write_frame, write_mask
 
 RNG = np.random.default_rng(0)
 FRAME8 = RNG.integers(0, 256, (33, 47), dtype=np.uint8)
@@ -53,6 +53,21 @@ def test_big_endian_files_come_in_the_machines_order(tmp_path: Path) -> None:
         assert frame.dtype == np.uint16
         assert frame.dtype.isnative
         np.testing.assert_array_equal(frame, FRAME16)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("frame", [FRAME8, FRAME16], ids=["8 bits", "16 bits"])
+def test_tiff_that_begins_with_white_is_read_the_right_way_round(
+    tmp_path: Path, frame: NDArray[Any], compression: str | None
+) -> None:
+    """TIFF tag 262, PhotometricInterpretation: 0 stands for black or for white."""
+    white = np.iinfo(frame.dtype).max
+    tifffile.imwrite(tmp_path / "black.tif", frame, photometric="minisblack", compression=compression)
+    tifffile.imwrite(tmp_path / "white.tif", white - frame, photometric="miniswhite", compression=compression)
+    for name in ("black.tif", "white.tif"):
+        read = read_frame(tmp_path / name)
+        np.testing.assert_array_equal(read, frame)
+        assert read.dtype == frame.dtype
 
 
 def test_jpeg_frames_are_read_closely(tmp_path: Path) -> None:
@@ -202,7 +217,14 @@ def test_written_frames_are_what_another_reader_reads(tmp_path: Path, frame: NDA
 
 def test_written_masks_are_0_and_255(tmp_path: Path) -> None:
     write_mask(tmp_path / "a.png", MASK.astype(bool))
-    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), MASK * np.uint8(255))
+    with Image.open(tmp_path / "a.png") as image:
+        assert (image.format, image.mode) == ("PNG", "L")  # 8 bits of grey
+        image.verify()  # its checksums
+    for back in (
+        np.asarray(Image.open(tmp_path / "a.png")),
+        SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "a.png"))),
+    ):
+        np.testing.assert_array_equal(back, MASK * np.uint8(255), strict=True)
     with pytest.raises(ValueError, match="0 and 1 only"):
         write_mask(tmp_path / "a.png", MASK * np.uint8(2))
 
@@ -212,6 +234,24 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"a\.png: cannot be written"):
         write_mask(tmp_path / "a.png", MASK)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_link_to_a_folder_above_is_not_entered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    inner = tmp_path / "frames" / "b"
+    inner.mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for path in (inner / "x.png", elsewhere / "y.png", inner / ".hidden.png"):
+        path.touch()
+    (tmp_path / "frames" / "a").symlink_to(elsewhere)
+    (tmp_path / "frames" / "self").symlink_to(".")
+    (inner / "up").symlink_to("..")
+    found = [str(path.relative_to(tmp_path / "frames")) for path in visible_files(tmp_path / "frames")]
+    assert found == ["a/y.png", "b/x.png"]
+    assert [record.message.partition(":")[0] for record in caplog.records] == [
+        str(inner / "up"),
+        str(tmp_path / "frames" / "self"),
+    ]
 
 
 def test_frames_are_listed_by_ending_and_sorted(tmp_path: Path) -> None:

@@ -204,6 +204,13 @@ def test_a_loop_is_followed_through_its_own_crossing(turn_deg: float) -> None:
     assert wire.tip == pytest.approx(truth[-1], abs=1)
 
 
+def test_a_ring_alone_is_cut_somewhere() -> None:
+    rows, columns = np.mgrid[:100, :100]
+    wire = the_wire(np.abs(np.hypot(rows - 50, columns - 50) - 30) <= 1.5)
+    assert wire.length_px == pytest.approx(2 * np.pi * 30, abs=2)
+    assert apart_px(wire.centreline, arc((50, 50), 30, 0, 360))[1] < 1
+
+
 def test_a_tip_that_touches_another_wire_ends_there() -> None:
     first, second = straight((64, 0), (64, 127)), straight((127, 60), (67, 60))
     found = locate_guidewires(drawn(first, 3) | drawn(second, 3))
@@ -234,10 +241,28 @@ def test_turning_and_mirroring_a_mask_moves_the_wire_with_it(name: str, width_px
     mask = drawn(WINDING, width_px)
     still, turned = the_wire(mask), the_wire(turn(mask))
     expected = move(still.centreline, 127)
-    assert turned.tip == pytest.approx(expected[-1], abs=0.5)
-    assert turned.base == pytest.approx(expected[0], abs=0.5)
+    assert turned.tip == pytest.approx(expected[-1], abs=0.2)
+    assert turned.base == pytest.approx(expected[0], abs=0.2)
     assert apart_px(turned.centreline, expected)[1] < 0.75
     assert turned.flags == still.flags
+
+
+@pytest.mark.parametrize("width_px", [2, 3.3, 5])
+def test_a_straight_wire_has_its_length_at_any_angle_and_turned(width_px: float) -> None:
+    """Where it ends must not depend on how the pixels happen to lie on it."""
+    moved_px = []
+    for angle_deg in range(3, 90, 12):
+        angle = np.deg2rad(angle_deg)
+        half = 30 * np.array([-np.sin(angle), np.cos(angle)])
+        mask = drawn(np.linspace(64.3 - half, 64.3 + half, 61), width_px)
+        ends = the_wire(mask).centreline[[0, -1]]
+        assert np.hypot(*(ends[1] - ends[0])) == pytest.approx(60, abs=0.8)
+        for turn, move in SYMMETRIES.values():
+            turned = the_wire(turn(mask)).centreline[[0, -1]]
+            expected = move(ends, 127)
+            # Which end is the base is anybody's guess.
+            moved_px.append(min(np.hypot(*(turned - order).T).max() for order in (expected, expected[::-1])))
+    assert np.mean(moved_px) < 0.17
 
 
 def test_moving_a_mask_moves_the_wires_exactly() -> None:
@@ -325,3 +350,6 @@ def test_a_batch_and_a_number_that_is_none_are_refused() -> None:
     broken[100, 3] = np.nan
     with pytest.raises(UsageError, match="not a number"):
         locate_guidewires(broken)
+    field = np.ones_like(broken, np.bool_)
+    field[95:, :10] = False
+    assert np.isfinite(the_wire(broken, field=field).centreline).all()  # beyond the field nothing counts

@@ -308,9 +308,11 @@ def test_impossible_arguments_are_refused(loss: type[nn.Module], arguments: dict
 
 
 @every_loss
-def test_it_teaches_a_unet_a_wire_by_heart(loss: tuple[str, dict[str, Any]], wire_of_5_px: torch.Tensor) -> None:
+def test_it_teaches_a_unet_a_wire_by_heart(
+    loss: tuple[str, dict[str, Any]], wire_of_5_px: Callable[[int], torch.Tensor]
+) -> None:
     """A dark wire in noise: Dice 0.9 within 100 steps. The wire's skeleton is marked, as preprocessing does."""
-    wire = wire_of_5_px
+    wire = wire_of_5_px(64)
     target = wire.to(torch.uint8)
     target[0, 0][torch.from_numpy(tubed_skeleton(wire[0, 0].numpy() > 0))] = CENTRELINE
     torch.manual_seed(0)
@@ -389,7 +391,8 @@ def test_the_gradient_of_the_soft_skeleton(size: tuple[int, int]) -> None:
     soft_skeleton(ours, 4).backward(given)
     pooled_skeleton(theirs, 4).backward(given)
     torch.testing.assert_close(ours.grad, theirs.grad)
-    assert torch.autograd.gradcheck(lambda values: soft_skeleton(values, 3), image.requires_grad_())
+    part = image[:1, :, :7, :9].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda values: soft_skeleton(values, 3), part)
 
 
 def test_the_gradient_where_neighbours_are_equal_is_not_counted_twice() -> None:

@@ -1,10 +1,8 @@
-"""FGA-Net on blocks of pixels: sizes, places, what an even frame gives, and that it exports and folds."""
+"""FGA-Net on blocks of pixels: sizes, places, what an even frame gives, and that it folds."""
 
-import io
 from collections.abc import Callable
 from typing import Any
 
-import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
@@ -97,24 +95,6 @@ def test_it_folds_to_the_same(make: MakeNetwork, as_trained: AsTrained) -> None:
     frames = torch.randn(1, 1, 47, 70)
     with torch.inference_mode():
         torch.testing.assert_close(folded(frames), network(frames), atol=5e-4, rtol=0)
-
-
-@pytest.mark.filterwarnings(
-    "ignore:You are using the legacy TorchScript-based ONNX export:DeprecationWarning",
-    "ignore:The feature will be removed:DeprecationWarning",  # inside that exporter
-    "ignore:Constant folding - Only steps=1:UserWarning",
-    "ignore:Converting a tensor to a Python boolean:torch.jit.TracerWarning",
-)
-def test_onnx_gives_the_same(make: MakeNetwork, as_trained: AsTrained) -> None:
-    network = as_trained(make("FGANet", **SMALL, stem_stride=2))
-    frame, file = torch.randn(1, 1, 65, 97), io.BytesIO()
-    torch.onnx.export(network, (frame,), file, input_names=["frame"], dynamo=False)
-    session = onnxruntime.InferenceSession(file.getvalue(), providers=["CPUExecutionProvider"])
-    (logits,) = session.run(None, {"frame": frame.numpy()})
-    with torch.inference_mode():
-        expected = network(frame)
-    assert expected.std() > 0.1
-    torch.testing.assert_close(torch.from_numpy(logits), expected, atol=1e-4, rtol=0)
 
 
 def test_no_stride_at_all_is_refused() -> None:

@@ -19,7 +19,8 @@ from gwunet.losses import LOSSES, build_loss
 from gwunet.networks import NETWORKS, build_network
 from gwunet.networks.fganet import FGANet
 from gwunet.planners import FGANetPlanner, LinkNetPlanner, Planner, counting
-from gwunet.planners.base import FORWARD_SHARE, skeleton_iterations
+from gwunet.planners.base import FORWARD_SHARE
+from gwunet.planners.fganet import skeleton_iterations
 from gwunet.planners.memory import GIB, StepMemory
 from gwunet.planning import PLANNERS, planners_for, target_machine
 from gwunet.plans import Configuration, Decision, Plans, Preprocessing, Spec, Target
@@ -222,42 +223,41 @@ def test_a_memory_that_holds_nothing_is_refused(planner: type[Planner], make_fin
 
 
 @pytest.mark.parametrize(
-    ("field", "memory_gb", "tile"),
+    ("field", "memory_gb", "tile", "change"),
     [
-        ((512.0, 384.0), 12, (512, 384)),  # 12 GiB hold twelve patches of 128 x 128; the field is as large
-        ((600.0, 200.0), 12, (600, 200)),
-        ((512.0, 384.0), 11, (480, 352)),
-        ((1000.0, 1000.0), 12, (416, 416)),
-        ((1000.0, 1000.0), 2, (160, 160)),
-        ((2000.0, 500.0), 12, (864, 192)),
-        ((2000.0, 100.0), 12, (1728, 112)),  # no narrower than a patch
+        ((192.0, 150.0), 12, (192, 150), "larger frames"),  # one and a half patches of 128
+        ((193.0, 100.0), 12, (128, 112), "frames or patches of another size"),  # two tiles, no narrower than a patch
+        ((512.0, 384.0), 12, (192, 192), "frames or patches of another size"),  # three by two
+        ((600.0, 200.0), 12, (160, 128), "frames or patches of another size"),  # four by two
+        ((1000.0, 1000.0), 2, (160, 160), "--memory_gb"),  # 2 GiB hold two patches
     ],
 )
-def test_a_tile_is_as_large_as_the_memory_holds(
+def test_a_tile_is_little_more_than_a_patch_and_fits_the_memory(
     field: tuple[float, float],
     memory_gb: float,
     tile: tuple[int, int],
+    change: str,
     make_fingerprint: MakeFingerprint,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With a step that takes 1 GiB for 128 x 128 pixels; by hand, in multiples of 32 and of the field's shape."""
+    """With a step that takes 1 GiB for 128 x 128 pixels; by hand, in multiples of 32 unless the field is one tile."""
     set_memory_of_a_patch(monkeypatch, lambda patch: math.prod(patch) / 128**2)
     monkeypatch.setattr(FGANetPlanner, "cpu_batch", 2)
     plan = FGANetPlanner().plan(make_fingerprint(field), Target(device="cpu", memory_gb=memory_gb))
     assert plan.batch_size == 2
     assert plan.inference.tile_size == tile
-    whole = tile == field
     (said,) = (decision for decision in plan.decisions if decision.what == "tile size in prediction")
-    assert ("one forward pass" in said.reason) == whole
-    assert said.change == ("larger frames" if whole else "--memory_gb")
+    assert ("one forward pass" in said.reason) == (tile == field)
+    assert said.change == change
 
 
 @ample_memory
 def test_prediction_is_told_in_a_line(make_fingerprint: MakeFingerprint) -> None:
-    plan = FGANetPlanner().plan(make_fingerprint(), CPU)
-    (said,) = (decision for decision in plan.decisions if decision.what == "prediction")
-    assert said.value == "four mirrored copies, tiles 0.5 of their size apart, wire from 0.5 on"
-    assert (plan.inference.mirror, plan.inference.step, plan.inference.threshold) == (True, 0.5, 0.5)
+    for target, step in ((CPU, 1.0), (GPUS[-1], 0.5)):
+        plan = FGANetPlanner().plan(make_fingerprint(), target)
+        (said,) = (decision for decision in plan.decisions if decision.what == "prediction")
+        assert said.value == f"four mirrored copies, tiles {step:g} of their size apart, wire from 0.5 on"
+        assert (plan.inference.mirror, plan.inference.step, plan.inference.threshold) == (True, step, 0.5)
 
 
 @pytest.mark.parametrize("planner", [FGANetPlanner, LinkNetPlanner])

@@ -160,3 +160,35 @@ def test_neither_data_nor_a_cpu_change_patch_loss_and_network(
     other = planner.plan(make_fingerprint((1024, 900), widest_px=9.0, background_to_wire=50.0), CPU)
     assert (other.patch_size, other.loss, other.network) == (usual.patch_size, usual.loss, usual.network)
     assert "of the largest here, 1024 x 900, a part" in decision(other, "patch size").reason
+
+
+@both
+@pytest.mark.parametrize(
+    ("field", "share", "covers"),
+    [
+        ((512, 512), 0.0, None),
+        ((400, 300), 0.0, None),
+        ((540, 500), 0.33, "95%"),
+        ((300, 900), 0.67, "57%"),  # as many pixels as a patch, but not the same ones
+        ((2048, 2048), 0.67, "6%"),
+    ],
+)
+def test_patches_are_centred_on_wire_where_they_are_a_part_of_the_frame(
+    planner: Planner, field: tuple[int, int], share: float, covers: str | None, make_fingerprint: MakeFingerprint
+) -> None:
+    plan = planner.plan(make_fingerprint(field), GPU_80)
+    assert plan.foreground_oversampling == share
+    said = decision(plan, "patches centred on wire")
+    assert said.value == f"{share:.0%}"
+    if covers is None:
+        assert said.reason == "whole frames need none"
+    else:
+        assert said.reason.startswith("departs from the papers, which name no centring")
+        assert f"covers {covers} of the median field" in said.reason
+
+
+def test_what_the_papers_do_not_say_is_not_said_to_be_published(make_fingerprint: MakeFingerprint) -> None:
+    assert (
+        "gives no size for them" in decision(FGANetPaperPlanner().plan(make_fingerprint(), GPU_80), "patch size").reason
+    )
+    assert "accuracy" in decision(LinkNetPaperPlanner().plan(make_fingerprint(), GPU_80), "optimiser").reason

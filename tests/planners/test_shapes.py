@@ -14,6 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from gwunet.fingerprint import Fingerprint
 from gwunet.losses import LOSSES, DeepSupervision
 from gwunet.networks import NETWORKS
+from gwunet.planners import Planner
+from gwunet.planners.memory import StepMemory
 from gwunet.planners.realtime import CPU_CANDIDATES
 from gwunet.planners.shapes import rule_for
 from gwunet.planning import PLANNERS
@@ -51,6 +53,7 @@ class Comparing(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def test_a_training_step_of_every_planner(
     name: str, make_fingerprint: Callable[..., Fingerprint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Planner, "_step_memory", lambda *_: StepMemory(fixed=0.0, per_patch=1e6))  # seconds to count
     monkeypatch.setattr("gwunet.planners.latency.milliseconds_per_frame", lambda *_: 1.0)
     monkeypatch.setattr("gwunet.planners.realtime.CANDIDATES", {"cpu": CPU_CANDIDATES[2:3]})
     planner = PLANNERS.get(name)()
@@ -109,10 +112,14 @@ def test_counting_does_without_torchs_compiler() -> None:
         "from gwunet.losses import LOSSES\n"
         "from gwunet.networks import NETWORKS\n"
         "from gwunet.planners.counting import count_step_memory\n"
-        "for network, loss, outputs in (('FGANet', 'HybridLoss', 6), ('LinkNet', 'ModifiedFocalLoss', 1)):\n"
-        "    count_step_memory(NETWORKS.get(network), LOSSES.get(loss)(), [1.0] * outputs, (64, 64), 'cpu')\n"
-        "blocks = lambda: NETWORKS.get('FGANet')(features=(4, 4), decoder_features=(4,), stem_stride=2)\n"
-        "count_step_memory(blocks, LOSSES.get('HybridLoss')(), [1.0] * 2, (64, 64), 'cpu')\n"
+        "small = {'features': (4, 4), 'decoder_features': (4,)}\n"
+        "for network, arguments, loss, outputs in (\n"
+        "    ('FGANet', small, 'HybridLoss', 2),\n"
+        "    ('FGANet', small | {'stem_stride': 2}, 'HybridLoss', 2),\n"
+        "    ('LinkNet', {}, 'ModifiedFocalLoss', 1),\n"
+        "):\n"
+        "    build = lambda: NETWORKS.get(network)(**arguments)\n"
+        "    count_step_memory(build, LOSSES.get(loss)(), [1.0] * outputs, (64, 64), 'cpu')\n"
         "print([name for name in ('sympy', 'torch._dynamo') if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from gwunet.report.failures import faults_of, group_results, unit_of
+from gwunet.evaluation.resampling import groups_of_frames
+from gwunet.report.failures import faults_of, group_results
 from gwunet.report.wire_look import WireLook
 
 
@@ -70,6 +71,6 @@ def test_patients_come_worst_first_with_what_is_unusual_about_their_wires() -> N
 
 def test_without_patients_sequences_are_the_groups_and_then_frames() -> None:
     sequences = [row("a", 1, 0, 0, patient=None, sequence="s"), row("b", 1, 0, 0, patient="p", sequence="s")]
-    assert unit_of(sequences) == "sequence"
-    assert unit_of([row("a", 1, 0, 0)]) == "frame"
+    assert groups_of_frames(sequences) == ("sequence", {"a": "s", "b": "p/s"})
+    assert groups_of_frames([row("a", 1, 0, 0)]) == ("frame", {"a": "a"})
     assert [group.name for group in group_results([row("a", 1, 0, 0), row("b", 1, 1, 0)], {}, "frame")] == ["b", "a"]

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gwunet.errors import NotPreparedError
+from gwunet.evaluation import evaluate_folder
+from gwunet.io.frames import write_mask
 from gwunet.report import write_report
 from gwunet.report.findings import findings_of
 from gwunet.report.material import gather
@@ -76,13 +79,34 @@ def test_a_report_without_the_raw_dataset(validated: Workspace) -> None:
 def test_speed_and_scores_of_predictions_are_shown(validated: Workspace, tmp_path: Path) -> None:
     folder = tmp_path / "masks"
     folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({"n_frames": 7, "ms_per_frame": 31.25, "runtime": "<torch>"}))
+    model = {"dataset": "One", "sha256": {"0": 64 * "a"}}
+    run = {"n_frames": 7, "ms_per_frame": 31.25, "runtime": "<torch>", "model": model}
+    (folder / "run.json").write_text(json.dumps(run))
     base = validated.results / NAME / "fganet__FGANetTrainer"
     shutil.copy(base / "fold_0" / "validation" / "summary.json", folder)
     page = write_report(1, workspace=validated, predictions={folder: None}).read_text()
     assert ">31.2<" in page
     assert "&lt;torch&gt;" in page
     assert "Scores of masks: 6 frames" in page
+    assert ">dataset One, sha256 fold 0 aaaaaaaaaaaa<" in page
+
+
+def test_scores_of_masks_that_were_replaced_are_stale(validated: Workspace, tmp_path: Path) -> None:
+    folder, reference = tmp_path / "masks", tmp_path / "reference"
+    for place in (folder, reference):
+        write_mask(place / "a.png", np.eye(40, dtype=np.uint8))
+    run = {"gwunet": "1", "model": {"dataset": "One"}, "n_frames": 1, "n_finished_before": 0, "seconds": 2.0}
+    (folder / "run.json").write_text(json.dumps(run))
+    evaluate_folder(reference, folder, folder / "summary.json")
+
+    def page(**changes: object) -> str:
+        (folder / "run.json").write_text(json.dumps({**run, **changes}))
+        return write_report(1, workspace=validated, predictions={folder: None}).read_text()
+
+    assert "Scores of masks: 1 frames" in page(seconds=0.5, n_frames=0, n_finished_before=1)  # --continue made none
+    for changes in ({"model": {"dataset": "Two"}}, {"n_frames": 2}, {"options": {"threshold": 0.3}}):
+        assert "stale scores: summary.json is of masks that were there before" in page(**changes)
+        assert "Scores of masks" not in page(**changes)
 
 
 def test_cross_validation_of_other_predictions_is_not_passed_off_as_these(validated: Workspace) -> None:
@@ -165,8 +189,14 @@ def test_in_a_browser(validated: Workspace, browser: Any, capsys: pytest.Capture
     slider = browser.find_element("css selector", ".viewer input")
     opacity = "return [...arguments[0].closest('.viewer').querySelectorAll('.layer')].map(l => Number(l.style.opacity))"
     assert ask(opacity, slider) == [0, 0, 1]
+    read_out = (
+        "return [...arguments[0].closest('.viewer').querySelectorAll('.layer')]"
+        ".map(l => getComputedStyle(l).visibility == 'visible')"
+    )
+    assert ask(read_out, slider) == [False, False, True]
     slider.send_keys(Keys.ARROW_LEFT * 2)
     assert ask(opacity, slider) == [0, 0.5, 0.5]
+    assert ask(read_out, slider) == [False, True, True]
     slider.send_keys(Keys.HOME)
     assert ask(opacity, slider) == [0, 0, 0]
     assert slider.get_attribute("aria-valuetext") == "frame"

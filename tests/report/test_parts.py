@@ -2,12 +2,13 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from gwunet.report.charts import Series, histogram, line_chart
+from gwunet.report.charts import Series, histogram, line_chart, scatter
 from gwunet.report.frames import examples
 from gwunet.report.markup import Markup, element
 from gwunet.report.pictures import layers_of
@@ -88,3 +89,34 @@ def test_a_histogram_counts_every_value_once() -> None:
     chart = histogram("Dice", [0.0, 0.51, 0.53, 1.0], x_label="Dice", y_label="frames", limits=(0.0, 1.0), bins=4)
     assert [chart.count(f": {count}<") for count in (1, 2)] == [2, 1]
     assert "median 0.52" in chart
+
+
+def told(chart: str) -> str:
+    """What is read out in a chart's place."""
+    (words,) = re.findall(r'role="img" aria-label="([^"]*)"', chart)
+    return words
+
+
+def test_charts_say_their_values_in_words() -> None:
+    curve = Series(label="fold 0", points=((0, 0.9), (1, 0.2), (2, 0.3)))
+    inner = Series(label="", points=((0, 0.5),), dashed=True, name="fold 0 in training")
+    chart = line_chart("Losses", [curve, inner], x_label="epoch", y_label="loss")
+    assert told(chart) == (
+        "loss over epoch. fold 0: from 0.9 at epoch 0 to 0.3 at 2, lowest 0.2 at 1, highest 0.9 at 0. "
+        "fold 0 in training: 0.5 at epoch 0."
+    )
+    chart = histogram("Dice", [0.1, 0.6, 0.6], x_label="Dice", y_label="frames", limits=(0.0, 1.0), bins=2)
+    assert told(chart) == "frames by Dice, 3 in all, median 0.60. 0.00 to 0.50: 1; 0.50 to 1.00: 2"
+    chart = scatter("Dice by width", [(2, 0.5), (3, 0.7), (4, 0.9)], x_label="width", y_label="Dice", y_range=(0, 1))
+    assert told(chart) == "Dice over width at 3 points. width from 2 to 4, median 3. Dice from 0.5 to 0.9, median 0.7."
+    assert "<title>Dice by width" not in chart  # the caption says it already
+
+
+def test_curves_differ_by_more_than_their_colour() -> None:
+    folds = [Series(label=f"fold {number}", points=((0, 0.1), (9, 0.2)), colour=number) for number in range(5)]
+    chart = line_chart("Losses", folds, x_label="epoch", y_label="loss")
+    drawn = re.findall(r'<path d="M[-0-9.,]+(m[^"M]*)[^"]*" class="mark c(\d)">', chart)
+    shapes = {shape for shape, _ in drawn}
+    assert len(shapes) == len({number for _, number in drawn}) == 5
+    assert len(set(drawn)) == 5  # in the legend as on the curve
+    assert len(drawn) == 10

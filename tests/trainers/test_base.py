@@ -1,6 +1,7 @@
 """What the trainer counts on validation frames, and what timing leaves behind."""
 
 import dataclasses
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class EchoTrainer(Trainer):
 
 @pytest.fixture
 def task(make_configuration: Callable[..., Configuration], tmp_path: Path) -> TrainingTask:
-    store: Any = None
+    store: Any = types.SimpleNamespace(entry=lambda _: types.SimpleNamespace(wire_pixels=1))
     return TrainingTask(
         dataset="Dataset001_Made",
         configuration=make_configuration(loss=Spec(name="SoftDiceLoss", arguments={}), deep_supervision_weights=(1.0,)),
@@ -97,3 +98,52 @@ def test_timing_leaves_no_trace_in_the_scale_of_the_gradients(task: TrainingTask
     assert trainer.precision.scaler.get_scale() == scale
     trainer.train_step(None, 0)
     assert trainer.precision.scaler.get_scale() == scale / 2  # the steps of the timing would have halved it too
+
+
+class Levelling(nn.Module):
+    """Each input as far as it is above its own mean: what is found depends on how much is seen at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(()))
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, frames: Tensor) -> Tensor:
+        self.seen.append(tuple(frames.shape))
+        levelled: Tensor = (frames - frames.mean((-2, -1), keepdim=True)) * self.factor
+        return levelled
+
+
+class LevellingTrainer(EchoTrainer):
+    name = "LevellingTrainer"
+
+    def build_network(self) -> nn.Module:
+        return Levelling()
+
+
+def test_frames_are_validated_in_the_planned_tiles(task: TrainingTask) -> None:
+    """Four tiles that do not overlap, each by itself, and no more pixels at a time than a training step has."""
+    inference = dataclasses.replace(task.configuration.inference, tile_size=(4, 6), step=1.0, mirror=True)
+    configuration = dataclasses.replace(task.configuration, inference=inference, patch_size=(8, 6), batch_size=1)
+    options = TrainConfig(device="cpu", precision="fp32")
+    trainer = LevellingTrainer(dataclasses.replace(task, configuration=configuration, options=options))
+    frame = np.random.default_rng(0).normal(size=(8, 12)).astype(np.float32)
+    found = trainer.logits(Sample(frame, np.zeros((8, 12), np.uint8), np.ones((8, 12), bool)))
+    tiles = frame.reshape(2, 4, 2, 6)
+    expected = (tiles - tiles.mean((1, 3), keepdims=True)).reshape(8, 12)
+    assert found.shape == (1, 1, 8, 12)
+    np.testing.assert_allclose(found[0, 0].numpy(), expected, atol=1e-4)
+    assert isinstance(trainer.network, Levelling)
+    assert trainer.network.seen == [(2, 1, 4, 6), (2, 1, 4, 6)]
+
+
+def test_the_loss_of_a_frame_in_tiles_is_that_of_its_logits(task: TrainingTask) -> None:
+    """To logits of 15, beyond which a probability in float32 says no more."""
+    configuration = dataclasses.replace(task.configuration, loss=Spec(name="BalancedBCELoss", arguments={"alpha": 3.0}))
+    options = TrainConfig(device="cpu", precision="fp32")
+    trainer = EchoTrainer(dataclasses.replace(task, configuration=configuration, options=options))
+    logits = np.linspace(-15, 12, 60, dtype=np.float32).reshape(6, 10)
+    target = (np.arange(60).reshape(6, 10) % 7 == 0).astype(np.uint8)
+    loss, _ = trainer.validation_step(Sample(logits, target, np.ones((6, 10), bool)))
+    expected = trainer.loss.on_final(torch.from_numpy(logits)[None, None], torch.from_numpy(target)[None, None])
+    assert loss == pytest.approx(float(expected), rel=1e-4)

@@ -74,6 +74,20 @@ def test_a_step_that_stalls_does_not_shorten_the_training(monkeypatch: pytest.Mo
     assert found.iterations_per_epoch > 0.95 * steady.iterations_per_epoch
 
 
+def test_batches_that_workers_made_ahead_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first 8 steps do not wait; from then on four workers deliver four at a time, so every fourth step waits."""
+    clock = Clock(0.1, 0.0)
+    monkeypatch.setattr(duration, "time", types.SimpleNamespace(perf_counter=lambda: clock.now))
+
+    def step(index: int) -> None:
+        clock.step(index)
+        clock.now += 1.0 * (index > 8 and index % 4 == 0)
+
+    found = fit_to_time(100, step, clock.close, ahead=8)
+    training_s = found.epochs * found.iterations_per_epoch * (0.1 + 1.0 / 4)
+    assert 0.9 * 6000 * RESERVE < training_s < 1.1 * 6000 * RESERVE
+
+
 PLAN = Duration(epochs=100, iterations_per_epoch=50, minutes=8.0)
 
 

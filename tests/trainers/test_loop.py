@@ -1,5 +1,7 @@
 """Runs of a tiny trainer: breaks and how they go on, average, early stopping, what the files say."""
 
+import dataclasses
+import itertools
 import json
 import signal
 import sys
@@ -16,11 +18,15 @@ from torch import Tensor, nn
 
 from gwunet.checkpoint import BEST, FINAL, LATEST, load_checkpoint
 from gwunet.data.batches import Batch
-from gwunet.errors import InterruptionError, TrainingError, UsageError
-from gwunet.plans import Duration
-from gwunet.trainers import history, interruption, loop
+from gwunet.data.store import Sample
+from gwunet.errors import InterruptionError, ModelError, SplitError, TrainingError, UsageError
+from gwunet.exposed_field import Border
+from gwunet.losses import DeepSupervision, ModifiedFocalLoss, build_loss
+from gwunet.plans import Duration, Preprocessing, Spec
+from gwunet.splits import Fold
+from gwunet.trainers import duration, history, interruption, loop
 from gwunet.trainers.base import Trainer
-from gwunet.trainers.loop import Run
+from gwunet.trainers.loop import Run, _spread
 from gwunet.training import TrainingTask
 
 MakeTask = Callable[..., TrainingTask]
@@ -348,3 +354,245 @@ def test_a_time_that_holds_hardly_any_iterations_is_warned_of(
         made_trainer(make_task(epochs=None, iterations=None, minutes=8.0)).fit()
     assert f"8 minutes are 2 epochs of {count} iterations here" in caplog.text
     assert (f"{2 * count} iterations are too few" in caplog.text) == warned
+
+
+class Planned(nn.Module):
+    """As wide as the plan says."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 1, 1))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        logits: Tensor = self.layers(frames)
+        return logits
+
+
+def following_its_plan(trainer: type[Trainer]) -> type[Trainer]:
+    """Network and loss as the plan has them."""
+
+    class Following(trainer):  # type: ignore[valid-type,misc]
+        def build_network(self) -> nn.Module:
+            return Planned(self.configuration.network.arguments["width"])
+
+        def build_loss(self) -> DeepSupervision:
+            return build_loss(self.configuration)
+
+    return Following
+
+
+def planned(task: TrainingTask, width: int, alpha: float) -> TrainingTask:
+    changed = dataclasses.replace(
+        task.configuration,
+        network=Spec(name="FGANet", arguments={"width": width}),
+        loss=Spec(name="BalancedBCELoss", arguments={"alpha": alpha}),
+        deep_supervision_weights=(1.0,),
+    )
+    return dataclasses.replace(task, configuration=changed)
+
+
+def test_a_plan_edited_meanwhile_does_not_reach_a_run_that_has_begun(
+    made_trainer: type[Trainer], make_task: MakeTask
+) -> None:
+    """Neither its loss nor its network, so the weights are those of the run without a break."""
+    following = following_its_plan(made_trainer)
+    whole, broken = (planned(make_task(folder), 3, alpha=7.0) for folder in ("whole", "broken"))
+    following(whole).fit()
+    with pytest.raises(InterruptionError):
+        broken_off(following, signal.SIGTERM, 5)(broken).fit()
+    following(planned(make_task("broken"), 5, alpha=70.0)).fit(resume=True)
+    assert equal(weights(whole), weights(broken))
+    other = planned(make_task("other"), 3, alpha=70.0)
+    following(other).fit()
+    assert not equal(weights(whole), weights(other))  # the loss does matter
+
+
+FOLD = Fold(train=tuple(f"case{index}" for index in range(6)), val=("case6", "case7"))
+
+
+@pytest.mark.parametrize(
+    ("now", "message"),
+    [
+        (Fold(train=(*FOLD.train[1:], "case6"), val=("case0", "case7")), r"1 frames have left the fold's train half"),
+        (Fold(train=FOLD.train, val=("case6", "case8")), r"1 frames have left the fold's val half .* 1 have come"),
+        (Fold(train=(*FOLD.train, "case9"), val=FOLD.val), r"0 frames have left the fold's train half .* 1 have come"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_folds(
+    made_trainer: type[Trainer], make_task: MakeTask, now: Fold, message: str
+) -> None:
+    with pytest.raises(InterruptionError):
+        broken_off(made_trainer, signal.SIGTERM, 5)(make_task()).fit()
+    before = (make_task().folder / LATEST).read_bytes()
+    with pytest.raises(SplitError, match=message + r"[\s\S]*splits.json back, or train anew with --overwrite"):
+        made_trainer(make_task(fold=now)).fit(resume=True)
+    assert (make_task().folder / LATEST).read_bytes() == before
+    made_trainer(make_task()).fit(resume=True)
+
+
+def test_a_checkpoint_that_does_not_say_its_fold_is_compared_by_its_frames(
+    made_trainer: type[Trainer], make_task: MakeTask
+) -> None:
+    task = make_task()
+    with pytest.raises(InterruptionError):
+        broken_off(made_trainer, signal.SIGTERM, 5)(task).fit()
+    content = torch.load(task.folder / LATEST, weights_only=True)
+    del content["training"]["fold"]
+    torch.save(content, task.folder / LATEST)
+    now = Fold(train=(*FOLD.train[1:], "case6"), val=("case0", "case7"))
+    with pytest.raises(SplitError, match="trained on 1 of the frames it would be judged on"):
+        made_trainer(make_task(fold=now)).fit(resume=True)
+    made_trainer(make_task()).fit(resume=True)
+
+
+def test_a_run_does_not_go_on_with_frames_preprocessed_otherwise(
+    made_trainer: type[Trainer], make_task: MakeTask
+) -> None:
+    with pytest.raises(InterruptionError):
+        broken_off(made_trainer, signal.SIGTERM, 5)(make_task()).fit()
+    other = Preprocessing(borders={"uint8": Border(level=15.0, threshold=20.0, spread=2.0)})
+    with pytest.raises(ModelError, match="preprocessed otherwise since the run began"):
+        made_trainer(dataclasses.replace(make_task(), preprocessing=other)).fit(resume=True)
+
+
+@pytest.mark.parametrize("count", [1, 4, 8, 32])
+def test_frames_looked_at_are_spread_evenly(count: int) -> None:
+    for total in range(1, 130):
+        taken = _spread([str(number) for number in range(total)], count)
+        places = [int(name) for name in taken]
+        assert len(set(places)) == len(places) == min(total, count)
+        assert places[0] == 0
+        gaps = {after - before for before, after in itertools.pairwise([*places, total])}
+        assert max(gaps) - min(gaps) <= 1
+
+
+def test_of_validation_frames_those_with_wire_are_looked_at(made_trainer: type[Trainer], make_task: MakeTask) -> None:
+    fold = Fold(train=FOLD.train, val=tuple(f"case{index}" for index in range(10, 40)))
+    with_wire = {"case13", "case29", "case38"}
+    looked: list[float] = []
+
+    class Looking(made_trainer):  # type: ignore[valid-type,misc]
+        def validation_step(self, sample: Sample) -> Any:
+            looked.append(float(sample.wire.sum()))
+            return super().validation_step(sample)
+
+    Looking(make_task(fold=fold, empty={*fold.val} - with_wire, epochs=1)).fit()
+    assert looked == [8.0] * 3
+
+
+def test_without_a_wire_to_validate_there_is_no_dice_and_the_best_is_the_latest(
+    made_trainer: type[Trainer], make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Dice would choose the network that finds the least."""
+    task = make_task(empty=FOLD.val, learning_rate=0.05)
+    made_trainer(task).fit()
+    _, *epochs = log(task)
+    assert all(epoch["val_dice"] is None and epoch["val_dice_ema"] is None for epoch in epochs)
+    assert all(epoch["val_loss"] is not None for epoch in epochs)
+    assert equal(weights(task, BEST), weights(task, FINAL))
+    assert load_checkpoint(task.folder / BEST).epoch == 3
+    assert "none of the 2 validation frames shows a wire" in caplog.text
+
+
+def test_fold_all_has_no_best(made_trainer: type[Trainer], make_task: MakeTask) -> None:
+    task = make_task(fold=Fold(train=FOLD.train, val=()))
+    made_trainer(task).fit()
+    assert not (task.folder / BEST).exists()
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_a_summed_loss_of_an_accumulated_batch_is_that_of_the_whole(
+    made_trainer: type[Trainer], make_task: MakeTask, reduction: Any
+) -> None:
+    found = {}
+    for accumulate in (1, 2, 4):
+        task = make_task(accumulate=accumulate, precision="fp32")
+        unclipped = dataclasses.replace(task.configuration.optimiser, gradient_clip=None)
+        configuration = dataclasses.replace(task.configuration, optimiser=unclipped)
+        trainer = made_trainer(dataclasses.replace(task, configuration=configuration))
+        trainer.network.eval()
+        trainer.loss = DeepSupervision(ModifiedFocalLoss(alpha=7.0, gamma=1.0, reduction=reduction), (1.0,))
+        value = trainer.train_step(trainer.batches[3], 3)
+        gradients = torch.cat([parameter.grad.flatten() for parameter in trainer.network.parameters()])  # type: ignore[union-attr]
+        found[accumulate] = (value, gradients.clone())
+    for accumulate in (2, 4):
+        assert found[accumulate][0] == pytest.approx(found[1][0], rel=1e-5)
+        torch.testing.assert_close(found[accumulate][1], found[1][1], rtol=1e-4, atol=1e-5 * found[1][1].abs().max())
+
+
+def test_an_earlier_validation_goes_before_the_checkpoints_it_is_of(
+    made_trainer: type[Trainer], make_task: MakeTask
+) -> None:
+    task = make_task()
+    made_trainer(task).fit()
+    validation = task.folder / "validation"
+    names = ("made_by.json", "summary.json", "summary.csv")
+    for name in names:
+        (validation / name).parent.mkdir(exist_ok=True)
+        (validation / name).write_text("{}")
+
+    class Looking(made_trainer):  # type: ignore[valid-type,misc]
+        def train_step(self, batch: Batch, iteration: int) -> float:
+            assert not list(validation.iterdir())
+            return float(super().train_step(batch, iteration))
+
+    made_trainer(make_task(patience=None)).fit(resume=True)  # done already: nothing gives way
+    assert {path.name for path in validation.iterdir()} == set(names)
+    Looking(make_task()).fit()
+
+
+def test_steps_are_timed_as_they_are_trained(
+    made_trainer: type[Trainer], make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the same loader and under the same settings of the device."""
+    within, loaded = [], []
+
+    class Looking(made_trainer):  # type: ignore[valid-type,misc]
+        def train_step(self, batch: Batch, iteration: int) -> float:
+            within.append(torch.backends.cudnn.benchmark)
+            return float(super().train_step(batch, iteration))
+
+    def iterate(batches: Any, start: int, stop: int, workers: int) -> Any:
+        loaded.append((start, workers))
+        return iter([batches[index] for index in range(start, stop)])
+
+    monkeypatch.setattr(loop, "iterate_batches", iterate)
+    monkeypatch.setattr(loop, "TIMED_STEPS", 4)
+    monkeypatch.setattr(duration, "TIMED_STEPS", 4)
+    monkeypatch.setattr(Run, "_workers", lambda _: 3)
+    task = make_task(epochs=None, iterations=None, minutes=0.002)
+    Looking(task).fit()
+    assert set(within) == {True}
+    assert loaded == [(0, 3), (0, 3)]
+
+
+def test_folds_of_different_plans_are_told(
+    made_trainer: type[Trainer], make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    made_trainer(make_task("model/fold_0")).fit()
+    made_trainer(make_task("model/fold_1")).fit()
+    assert "differs" not in caplog.text
+    made_trainer(make_task("model/fold_2", learning_rate=0.5, epochs=2)).fit()
+    told = [record.getMessage() for record in caplog.records if "differs" in record.getMessage()]
+    assert len(told) == 2
+    assert "fold_2: its configuration differs from that of fold_0 in optimiser, duration;" in told[0]
+
+
+def test_folds_that_were_given_the_same_time_do_not_differ(
+    made_trainer: type[Trainer], make_task: MakeTask, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for fold, steps in enumerate((3, 4)):
+        fitted = Duration(epochs=2, iterations_per_epoch=steps, minutes=8.0)
+        monkeypatch.setattr(loop, "fit_to_time", lambda *_, fitted=fitted: fitted)
+        made_trainer(make_task(f"model/fold_{fold}", epochs=None, iterations=None, minutes=8.0)).fit()
+    assert "differs" not in caplog.text
+
+
+def test_a_schedule_that_is_cut_short_is_told(
+    made_trainer: type[Trainer], make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = make_task()
+    optimiser = dataclasses.replace(task.configuration.optimiser, schedule="annealing", annealing_epochs=50)
+    configuration = dataclasses.replace(task.configuration, optimiser=optimiser)
+    made_trainer(dataclasses.replace(task, configuration=configuration)).fit()
+    assert "annealing schedule is to reach 0 after 50 epochs; in 3 the learning rate falls to 100%" in caplog.text

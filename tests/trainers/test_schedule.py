@@ -11,7 +11,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 
 from gwunet.plans import Configuration, Duration, Optimiser
-from gwunet.trainers.schedule import learning_rate
+from gwunet.trainers.schedule import cut_short, learning_rate, reductions
 
 
 @pytest.fixture
@@ -83,3 +83,28 @@ def test_a_plateau_is_torchs(optimiser: Optimiser, patience: int, seed: int) -> 
         assert rate == pytest.approx(reference.param_groups[0]["lr"], rel=1e-12)
         scheduler.step(losses[epoch])
     assert reference.param_groups[0]["lr"] < 0.01
+
+
+@pytest.mark.parametrize("patience", [0, 2, 10])
+@pytest.mark.parametrize("epochs", [1, 2, 3, 12, 13, 20, 23, 24, 60])
+def test_a_plateau_that_can_hardly_lower_the_rate_is_told(optimiser: Optimiser, patience: int, epochs: int) -> None:
+    """The rate of the last epoch, after losses that never fall, is what could become of it."""
+    chosen = dataclasses.replace(optimiser, schedule="plateau", plateau_patience=patience)
+    possible = reductions([1.0] * (epochs - 1), patience)
+    told = cut_short(chosen, lasting(epochs))
+    assert (told is not None) == (possible < 2)
+    if told is not None:
+        assert told.endswith(("not at all", "once")[possible])
+
+
+@pytest.mark.parametrize(("epochs", "told"), [(20, "in 20 the learning rate falls to 68% of"), (50, None), (180, None)])
+def test_annealing_that_does_not_come_down_is_told(optimiser: Optimiser, epochs: int, told: str | None) -> None:
+    chosen = dataclasses.replace(optimiser, schedule="annealing", annealing_epochs=50)
+    found = cut_short(chosen, lasting(epochs, 7))
+    assert (found is None) == (told is None)
+    assert told is None or told in str(found)
+
+
+def test_schedules_of_shares_are_never_cut_short(optimiser: Optimiser) -> None:
+    for schedule in ("poly", "cosine", "constant"):
+        assert cut_short(dataclasses.replace(optimiser, schedule=schedule), lasting(1)) is None

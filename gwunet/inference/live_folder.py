@@ -1,0 +1,107 @@
+"""Results of frames that come one after another, as files, and what made them: one session in one folder."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from gwunet.errors import InterruptionError, UsageError
+from gwunet.inference.frame_writer import OVERLAYS, FrameWriter
+from gwunet.inference.live import LiveTally, frame_name
+from gwunet.inference.own_results import OVERWRITE, has_record
+from gwunet.inference.predictor import Predictor
+from gwunet.inference.recorder import options_of
+from gwunet.inference.run_record import Failure, RunRecord, State, record_name, versions
+from gwunet.inference.streaming import Streamed
+from gwunet.jsonio import write_json
+
+SOURCE = "-"
+FRAME = re.compile(r"frame_\d{6,}\.(png|npz)")
+
+
+def check_free(output: Path) -> None:
+    """Raises ``UsageError`` where results are there already: a session that has been cannot be had again."""
+    if output.is_file():
+        raise UsageError(f"-o {output}: found a file; wanted a folder for the masks")
+    found = next(_frames(output), None)
+    if found is not None or has_record(output):
+        what = "the run record of another command" if found is None else found.relative_to(output)
+        raise UsageError(f"-o {output}: found {what}; wanted a folder of its own for each session: {OVERWRITE}")
+
+
+def _frames(output: Path) -> Iterator[Path]:
+    for folder in (output, output / OVERLAYS):
+        if folder.is_dir():
+            yield from (path for path in sorted(folder.iterdir()) if FRAME.fullmatch(path.name))
+
+
+class LiveFolder:
+    """Writes what is found in each frame, and ``run.json`` from the first moment to the last."""
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        writer: FrameWriter,
+        tally: LiveTally,
+        model: dict[str, Any],
+        *,
+        track: bool,
+        wires: Any,
+    ) -> None:
+        """Nothing is written yet.
+
+        Args:
+            predictor: the model.
+            writer: for the folder.
+            tally: of the session.
+            model: what the model is called by.
+            track: whether wires keep their numbers.
+            wires: how many are looked for; None for none.
+        """
+        self._predictor = predictor
+        self._writer = writer
+        self._tally = tally
+        self._model = model
+        self._options = options_of(predictor, writer, wires, track)
+        self._start = time.perf_counter()
+
+    def keep(self, name: str, streamed: Streamed) -> str:
+        """Write the results of a frame; gives the path of its mask."""
+        self._writer.write(name, streamed.frame, streamed.prediction)
+        return str(self._writer.mask_path(name))
+
+    def __enter__(self) -> Self:
+        for path in _frames(self._writer.output):  # of another session, which the user wants replaced
+            path.unlink()
+        self._start = time.perf_counter()
+        self._write("running")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
+        stopped = isinstance(problem, InterruptionError | KeyboardInterrupt)
+        self._write("finished" if kind is None else "interrupted" if stopped else "failed")
+
+    def _write(self, state: State) -> None:
+        predictor, tally = self._predictor, self._tally
+        record = RunRecord(
+            **versions(),
+            state=state,
+            runtime=predictor.runtime,
+            device=str(predictor.device),
+            batch_size=predictor.batch_size,
+            model=self._model,
+            options=self._options,
+            source=SOURCE,
+            num_parts=1,
+            part_id=0,
+            runs=(),
+            n_frames=tally.answered,
+            n_finished_before=0,
+            finished_before_with=(),
+            failed=tuple(Failure(frame=frame_name(number), reason=why) for number, why in tally.reasons.items()),
+            seconds=round(time.perf_counter() - self._start, 3),
+            frames_per_second=None,  # the sender's pace, not the program's
+            ms_per_frame=None,
+        )
+        write_json(self._writer.output / record_name(1, 0), record)
