@@ -131,7 +131,10 @@ def summarise_localization(
     ]
     unit = unit_of([(group.patient, group.name) for group in by_sequence] or [(None, None)])
     drawn: dict[Unit, list[list[WireScore]]] = {
-        "patient": [list(itertools.chain(*of_patient)) for of_patient in by_patient.values()],
+        "patient": [
+            *(list(itertools.chain(*of_patient)) for of_patient in by_patient.values()),
+            *(frames for frames, group in zip(in_time, by_sequence, strict=True) if group.patient is None),
+        ],
         "sequence": in_time,
         "frame": [[frame] for frame in scores.values()],
     }

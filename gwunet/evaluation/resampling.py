@@ -24,13 +24,16 @@ TOO_FEW_GROUPS = "an interval needs six groups at least"
 def unit_of(groups: Iterable[tuple[str | None, str | None]]) -> Unit:
     """What to draw, from the patient and sequence of every frame, None where unknown.
 
-    Patients where every frame's is known and there are two at least, else sequences where all are known, else frames.
+    Patients where any is known, and each sequence without one as if it were another; sequences where these are a single
+    group; frames where not all sequences are known either.
     """
     known = set(groups)
-    patients, sequences = {patient for patient, _ in known}, {sequence for _, sequence in known}
-    if None not in patients and len(patients) > 1:
+    if (
+        any(patient is not None for patient, _ in known)
+        and len({patient or (sequence,) for patient, sequence in known}) > 1
+    ):
         return "patient"
-    return "frame" if None in sequences else "sequence"
+    return "frame" if any(sequence is None for _, sequence in known) else "sequence"
 
 
 def groups_of_frames(frames: Sequence[Mapping[str, Any]]) -> tuple[Unit, dict[str, str]]:
@@ -40,11 +43,13 @@ def groups_of_frames(frames: Sequence[Mapping[str, Any]]) -> tuple[Unit, dict[st
 
 
 def group_name(frame: Mapping[str, Any], unit: Unit) -> str:
-    """What a frame's group is called; a frame without patient, or without sequence, is a group of its own."""
+    """What a frame's group is called; without a patient it is of its sequence, and without that a group of its own."""
     patient, sequence, case = (frame.get(key) for key in ("patient", "sequence", "case"))
-    if unit == "sequence" and None not in (patient, sequence):
-        return f"{patient}/{sequence}"  # two patients may each have a sequence of that name
-    return str({"patient": patient, "sequence": sequence, "frame": case}[unit] or case)
+    if unit == "patient":
+        return str(patient or sequence or case)
+    if unit == "sequence" and sequence is not None:
+        return sequence if patient is None else f"{patient}/{sequence}"  # two patients may each have one of that name
+    return str(case)
 
 
 def draw(n_groups: int, n_resamples: int = RESAMPLES) -> NDArray[np.int64]:

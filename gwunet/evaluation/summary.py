@@ -194,7 +194,10 @@ def _intervals(
 ) -> Intervals:
     unit = unit_of(by_sequence or [(None, None)])
     groups: dict[Unit, list[list[FrameScore]]] = {
-        "patient": list(by_patient.values()),
+        "patient": [
+            *by_patient.values(),
+            *(frames for (patient, _), frames in by_sequence.items() if patient is None),
+        ],
         "sequence": list(by_sequence.values()),
         "frame": [[frame] for frame in scores],
     }

@@ -41,7 +41,7 @@ def check_own(output: Path, results: Iterable[Path]) -> None:
 
 
 def _more(found: Sequence[Path]) -> str:
-    return "" if len(found) == 1 else f" and {len(found) - 1} more files of these names"
+    return "" if len(found) == 1 else f" and {len(found) - 1} more of these names"
 
 
 def results_of(writer: FrameWriter, names: Iterable[str]) -> Iterator[Path]:

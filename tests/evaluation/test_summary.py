@@ -108,7 +108,7 @@ def test_groups_are_pooled_by_sequence_and_patient():
         ({f"case_{i}": (None, f"s{i // 2}") for i in range(4)}, "sequence", 2),
         ({f"case_{i}": (f"p{i // 3}", f"s{i}") for i in range(4)}, "patient", 2),
         ({f"case_{i}": ("p", f"s{i // 2}") for i in range(4)}, "sequence", 2),
-        ({f"case_{i}": ("p" if i > 1 else None, f"s{i // 2}") for i in range(4)}, "sequence", 2),
+        ({f"case_{i}": ("p" if i > 1 else None, f"s{i}") for i in range(4)}, "patient", 3),
     ],
     ids=["nothing known", "sequences", "patients", "one patient", "a patient unknown"],
 )

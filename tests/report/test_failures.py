@@ -70,7 +70,7 @@ def test_patients_come_worst_first_with_what_is_unusual_about_their_wires() -> N
 
 
 def test_without_patients_sequences_are_the_groups_and_then_frames() -> None:
-    sequences = [row("a", 1, 0, 0, patient=None, sequence="s"), row("b", 1, 0, 0, patient="p", sequence="s")]
-    assert groups_of_frames(sequences) == ("sequence", {"a": "s", "b": "p/s"})
+    sequences = [row("a", 1, 0, 0, patient=None, sequence="s"), row("b", 1, 0, 0, patient=None, sequence="t")]
+    assert groups_of_frames(sequences) == ("sequence", {"a": "s", "b": "t"})
     assert groups_of_frames([row("a", 1, 0, 0)]) == ("frame", {"a": "a"})
     assert [group.name for group in group_results([row("a", 1, 0, 0), row("b", 1, 1, 0)], {}, "frame")] == ["b", "a"]
