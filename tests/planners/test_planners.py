@@ -225,10 +225,10 @@ def test_a_memory_that_holds_nothing_is_refused(planner: type[Planner], make_fin
 @pytest.mark.parametrize(
     ("field", "memory_gb", "tile", "change"),
     [
-        ((192.0, 150.0), 12, (192, 150), "larger frames"),  # one and a half patches of 128
-        ((193.0, 100.0), 12, (128, 112), "frames or patches of another size"),  # two tiles, no narrower than a patch
-        ((512.0, 384.0), 12, (192, 192), "frames or patches of another size"),  # three by two
-        ((600.0, 200.0), 12, (160, 128), "frames or patches of another size"),  # four by two
+        ((256.0, 150.0), 12, (256, 150), "larger frames"),  # two patches of 128
+        ((257.0, 100.0), 12, (160, 112), "frames or patches of another size"),  # two tiles, no narrower than a patch
+        ((512.0, 384.0), 12, (256, 192), "frames or patches of another size"),  # two by two
+        ((600.0, 200.0), 12, (224, 200), "frames or patches of another size"),  # three
         ((1000.0, 1000.0), 2, (160, 160), "--memory_gb"),  # 2 GiB hold two patches
     ],
 )
