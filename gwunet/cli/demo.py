@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
         "two cores."
     )
     parser.add_argument("-o", dest="output", type=Path, default=Path("gwunet_demo"), metavar="DIR", help="folder")
-    parser.add_argument("--minutes", type=float, metavar="M", help="of training; without it 4.2")
+    parser.add_argument("--minutes", type=float, metavar="M", help="of training; without it 3.5")
     parser.add_argument("--seed", type=int, default=0, help="of simulation and training")
     parser.add_argument("--overwrite", action="store_true", help="run again in a folder that is not empty")
     return run(_command, parser, argv)
