@@ -48,7 +48,7 @@ class TiledNetworks:
         """``(N, h, w)`` float32 on the CPU, from ``(N, 1, h, w)`` float32.
 
         Raises:
-            ModelError: not even one tile fits the device's memory.
+            ModelError: not even one tile fits the device's memory, or a network gives numbers that are none.
         """
         if self._device.type == "cuda":
             scores = scores.pin_memory()
@@ -56,7 +56,7 @@ class TiledNetworks:
         while True:
             try:
                 with torch.inference_mode():
-                    return predict_probability(
+                    probability = predict_probability(
                         self.networks,
                         scores,
                         tile_size=self._inference.tile_size,
@@ -64,11 +64,21 @@ class TiledNetworks:
                         mirror=self._inference.mirror,
                         batch_size=self.batch_size,
                     ).cpu()
+                return self._finite(probability)
             except Exception as problem:
                 if not is_lack_of_memory(problem):
                     raise
                 shown = (str(problem) or type(problem).__name__).splitlines()[0]
             self._take_smaller_batches(len(scores) * self._views(scores), shown)
+
+    def _finite(self, probability: Tensor) -> Tensor:
+        """As it is: NaN would look like a frame without wire."""
+        if not bool(probability.isfinite().all()):
+            raise ModelError(
+                f"{self._name}: found that its network gives NaN on {self._device}; wanted probabilities: try "
+                "--precision fp32, and if that gives NaN too, train it again"
+            )
+        return probability
 
     def _take_smaller_batches(self, views: int, shown: str) -> None:
         if min(self.batch_size, views) == 1:

@@ -186,6 +186,17 @@ def test_other_errors_of_a_network_are_no_lack_of_memory(
         make_predictor(wrong, mirror=True, batch_size=4).predict_frame(frames_of((30, 20))[0])
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_numbers_that_are_none_are_no_frame_without_wire(
+    make_predictor: Callable[..., Predictor], mirror: bool
+) -> None:
+    def overflows(tiles: Tensor) -> Tensor:
+        return torch.where(tiles > 1, torch.inf - torch.inf, -4 * tiles)
+
+    with pytest.raises(ModelError, match=r"gives NaN on cpu.*--precision fp32"):
+        make_predictor(overflows, mirror=mirror).predict_frame(frames_of((30, 20))[0])
+
+
 class SmallSession:
     """What ``onnxruntime.InferenceSession`` is to ``OnnxNetwork``, with memory for one tile."""
 
