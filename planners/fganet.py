@@ -127,4 +127,5 @@ class FGANetPlanner(Planner):
     def optimiser(self, target: Target, decisions: list[Decision]) -> Optimiser:
         """AdamW with a cosine."""
         del target
-        return adamw_with_cosine(3e-3, "learns within minutes on a CPU; recipes have not been compared yet", decisions)
+        reason = "learns within minutes on a CPU; compared with the paper's recipe alone, for a minute"
+        return adamw_with_cosine(3e-3, reason, decisions)
