@@ -32,20 +32,9 @@ from typing import Any
 import torch
 
 import gwunet
-from gwunet.benchmark.installed import without_folders
 from gwunet.benchmark.measure import Conditions
-from gwunet.benchmark.measured_tables import (
-    Asked,
-    Result,
-    Results,
-    draw_chart,
-    is_done,
-    make_table,
-    read_results,
-    scored_frames,
-)
 from gwunet.benchmark.report import this_machine
-from gwunet.benchmark.tables import PAPER_RATIO, TABLES, Row, Table
+from gwunet.cli.progress import bar
 from gwunet.data.store import PreprocessedStore
 from gwunet.dataset import Dataset
 from gwunet.device import available_cores, keep_freed_memory, resolve_device
@@ -53,14 +42,29 @@ from gwunet.errors import GwunetError, NotPreparedError, TrainingError, UsageErr
 from gwunet.fingerprint import Fingerprint, source_of
 from gwunet.jsonio import read_json, to_json, write_json
 from gwunet.networks import NETWORKS
-from gwunet.planning import read_plans, target_machine
+from gwunet.planning import target_machine
 from gwunet.plans import Configuration, Plans, Spec
+from gwunet.prepared import read_plans
+from gwunet.progress import no_progress
 from gwunet.splits import Grouping, Splits, load_splits
 from gwunet.synthetic import synthesize_dataset
 from gwunet.trained import fold_folder
 from gwunet.trainers.history import read_epochs
 from gwunet.training import TRAINERS, TrainConfig, has_begun, results_folder
 from gwunet.workspace import Workspace
+from shared.installed import without_folders
+from shared.measured_tables import (
+    Asked,
+    Result,
+    Results,
+    draw_chart,
+    groups_of,
+    is_done,
+    make_table,
+    read_results,
+    scored_frames,
+)
+from shared.tables import PAPER_RATIO, TABLES, Row, Table
 
 SIMULATED = "Dataset902_Ablation"
 PATIENTS, SEQUENCES, FRAMES, EDGE = 30, 1, 3, 256
@@ -338,13 +342,12 @@ def do_row(table: Table, asked: Asked, prepared: Prepared, arguments: argparse.N
             pretrained_weights=None if asked.pretrained_weights is None else arguments.pretrained_weights,
         ),
         resume=has_begun(folder),
-        show_progress=sys.stderr.isatty(),
+        progress=bar if sys.stderr.isatty() else no_progress,
     )
     if summary is None:
         raise UsageError(f"fold {asked.fold}: found no validation frames; choose another fold")
     scores = to_json(summary)
     epochs = read_epochs(folder)
-    unit, frames = scored_frames(scores)
     return Result(
         asked=asked,
         parameters=count_parameters(planned),
@@ -352,8 +355,7 @@ def do_row(table: Table, asked: Asked, prepared: Prepared, arguments: argparse.N
         training_s=round(sum(epoch.seconds for epoch in epochs), 1),
         date=time.strftime("%Y-%m-%d"),
         figures={column.name: column.read(scores) for column in table.columns},
-        unit=unit,
-        frames=frames,
+        frames=scored_frames(scores),
     )
 
 
@@ -385,7 +387,7 @@ def count_parameters(configuration: Configuration) -> int:
 
 def write_table(table: Table, output: Path, prepared: Prepared, arguments: argparse.Namespace, command: str) -> None:
     """``TABLE.md`` and ``TABLE.png`` of every run of the table that is in ``output``."""
-    done = read_results(table, output)
+    done = read_results(table, output, lambda row, fold, seed: ask(table, row, fold, seed, prepared, arguments))
     if not done:
         return
     text = make_table(table, done, describe(table, done, prepared, arguments, command))
@@ -398,12 +400,12 @@ def describe(table: Table, done: Results, prepared: Prepared, arguments: argpars
     """What stands above the tables."""
     runs = [run for runs in done.values() for run in runs]
     asked = runs[0].asked
-    frames = {frame.case: frame.group for run in runs for frame in run.frames}
+    unit, group_of = groups_of(runs)
     folds, seeds = (sorted({getattr(run.asked, name) for run in runs}) for name in ("fold", "seed"))
     patches = {prepared.plans.configuration(run.asked.configuration).patch_size for run in runs}
     notes = [
         f"{asked.dataset}, {_numbered('fold', folds)} ({INDEPENDENCE[prepared.splits.grouping]}), "
-        f"{_numbered('seed', seeds)}: {len(frames)} validation frames of {len(set(frames.values()))} {runs[0].unit}s, "
+        f"{_numbered('seed', seeds)}: {len(group_of)} validation frames of {len(set(group_of.values()))} {unit}s, "
         f"last weights. {asked.budget} of training for each row, batch {asked.batch_size}, patch "
         f"{' or '.join(f'{rows}x{columns}' for rows, columns in sorted(patches))}.",
         f"{asked.device}; gwunet {gwunet.__version__}, torch {torch.__version__}; "

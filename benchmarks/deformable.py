@@ -7,20 +7,20 @@ that both take above their inputs. ``by_rows`` serves CPUs in ``gwunet.networks.
 """
 
 import argparse
-import contextlib
 import json
+import math
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from gwunet.benchmark.memory import PeakMemory
 from gwunet.device import keep_freed_memory
 from gwunet.networks.deformable import TAPS, _corners, _sampling_grid, by_grid, by_rows, torchvision_operator
 
@@ -99,7 +99,8 @@ def measure(way: str, size: tuple[int, int, int], repeats: int, device: torch.de
     given = [each.contiguous(memory_format=torch.channels_last) for each in given]
     gradient = torch.randn_like(given[0])
     WAYS[way](*(each[:1, :, :8, :8] for each in given[:3]), given[3])
-    before = _resident_mib(device, "VmRSS", restart=True)
+    memory = PeakMemory(device)
+    before = _mib(memory)  # on CUDA what the inputs take, on a CPU next to nothing
     seconds: dict[str, list[float]] = {"forward_ms": [], "forward_and_backward_ms": []}
     for _ in range(repeats):
         with torch.inference_mode():
@@ -109,7 +110,7 @@ def measure(way: str, size: tuple[int, int, int], repeats: int, device: torch.de
             _seconds(lambda inputs=inputs: WAYS[way](*inputs).backward(gradient), device)
         )
     found = {name: 1e3 * statistics.median(values[1:]) for name, values in seconds.items()}
-    return {**found, "peak_mib": _resident_mib(device, "VmHWM") - before}
+    return {**found, "peak_mib": _mib(memory) - before}
 
 
 def _seconds(step: Callable[[], object], device: torch.device) -> float:
@@ -120,16 +121,9 @@ def _seconds(step: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def _resident_mib(device: torch.device, key: str, restart: bool = False) -> float:
-    if device.type == "cuda":
-        if restart:
-            torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    if restart:
-        with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) / 1024
+def _mib(memory: PeakMemory) -> float:
+    peak = memory.peak_mib()
+    return math.nan if peak is None else peak
 
 
 def main() -> None:

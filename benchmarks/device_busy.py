@@ -19,7 +19,7 @@ from gwunet.data.batches import iterate_batches
 from gwunet.data.store import PreprocessedStore
 from gwunet.device import available_cores, keep_freed_memory
 from gwunet.jsonio import read_json
-from gwunet.planning import read_plans
+from gwunet.prepared import read_plans
 from gwunet.splits import Splits
 from gwunet.trainers.loop import Run
 from gwunet.training import TRAINERS, TrainConfig, TrainingTask
@@ -64,7 +64,6 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> None:
         fold=read_json(Splits, prepared / "splits.json").fold(0),
         folder=scratch,
         options=options,
-        show_progress=False,
     )
     trainer = TRAINERS.get(configuration.trainer)(task)
     on_gpu = trainer.device.type == "cuda"

@@ -33,21 +33,23 @@ from typing import Any
 
 import numpy as np
 
-from gwunet.benchmark.installed import installed, without_folders
 from gwunet.benchmark.measure import Conditions
-from gwunet.benchmark.nnunet import Peer, copy_for_nnunet, description, read_timed, run_logged
 from gwunet.benchmark.report import this_machine
 from gwunet.dataset import Dataset
 from gwunet.device import available_cores
 from gwunet.errors import GwunetError, UsageError
 from gwunet.evaluation.resampling import Unit, groups_of_frames, interval_of_mean
-from gwunet.io.frames import list_frames, write_frame
+from gwunet.io.frames import write_frame
 from gwunet.jsonio import parse_json, read_json, write_json
 from gwunet.plans import Plans
 from gwunet.splits import Fold, Splits
 from gwunet.synthetic import synthesize_dataset
 from gwunet.trained import fold_folder
 from gwunet.trainers.history import read_epochs
+from shared.datasets import copy_pairs
+from shared.installed import installed, without_folders
+from shared.means import mean_of_known
+from shared.nnunet import Peer, copy_for_nnunet, read_timed, run_logged
 
 DATASETS = {"real": "Dataset921_Real", "simulated": "Dataset922_Simulated"}
 PROGRAMS = ("gwunet", "nnunet", "nnunet_small")
@@ -226,14 +228,7 @@ def make_dataset(dataset: str, output: Path, images: Path | None, masks: Path | 
         return
     if images is None or masks is None:
         raise UsageError("--datasets real: wanted --images and --masks, the folders of the real frames and their masks")
-    partial = folder.with_name(f".partial-{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    for source, name in ((images, "imagesTr"), (masks, "labelsTr")):
-        (partial / name).mkdir(parents=True)
-        for path in list_frames(source):
-            shutil.copy(path, partial / name)
-    write_json(partial / "dataset.json", description(0))
-    partial.rename(folder)
+    copy_pairs(images, masks, folder)
 
 
 def prepare(dataset: str, output: Path, peer: Peer) -> None:
@@ -506,7 +501,7 @@ def _dataset_lines(dataset: str, rows: Sequence[Row]) -> list[str]:
             times = f"{step:.3g} | {row.training_s:.0f} | {row.command_s:.0f} | {row.predict_s:.0f}"
             scores = f"{_figure(row.dice)} | {_figure(row.cldice)}"
             lines.append(f"| {program} | {row.seed} | {row.iterations} | {times} | {scores} |")
-        means = " | ".join(_figure(_mean(getattr(row, metric) for row in done)) for metric in COMPARED)
+        means = " | ".join(_figure(mean_of_known(getattr(row, metric) for row in done)) for metric in COMPARED)
         lines.append(f"| **{program}** | mean of {len(done)} | | | | | | {means} |")
     lines += ["", *(f"- {name}: {'; '.join(_plans(done))}" for name, done in by_program.items()), ""]
     return [*lines, *_difference_lines(by_program)]
@@ -558,15 +553,10 @@ def differences(metric: str, ours: Sequence[Row], theirs: Sequence[Row]) -> dict
         raise UsageError(f"{named}: found different validation frames; wanted the same: remove the older rows")
     found: dict[str, list[float]] = {}
     for number, frame in enumerate(ours[0].frames):
-        one, other = (_mean(getattr(row.frames[number], metric) for row in rows) for rows in (ours, theirs))
+        one, other = (mean_of_known(getattr(row.frames[number], metric) for row in rows) for rows in (ours, theirs))
         if one is not None and other is not None:
             found.setdefault(frame.group, []).append(one - other)
     return found
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
 
 
 def _with(mirroring: bool) -> str:

@@ -11,7 +11,6 @@ import argparse
 import os
 import statistics
 import subprocess
-import sysconfig
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,8 @@ from gwunet.io.probability import write_probability
 from gwunet.jsonio import write_json
 from gwunet.parallel import another_process
 from gwunet.synthetic import simulate_sequence
+from shared.datasets import description
+from shared.installed import installed
 
 EDGE, FRAMES_OF_PATIENT, SIMULATED = 512, 43, 24
 FALSE_PIECES, GAPS = 2, 2
@@ -58,8 +59,7 @@ def make_frames(folder: Path, frames: int, edge: int = EDGE) -> None:
         truth[case] = {"wires": [{"centreline": curve.tolist()} for curve in curves]}
         moved = [curve + rng.normal(0, 0.3, curve.shape) for curve in curves]
         found[case] = {"wires": [{"centreline": curve.tolist()} for curve in moved]}
-    description = {"channel_names": {"0": "X-ray"}, "labels": {"background": 0, "wire": 1}, "file_ending": ".png"}
-    write_json(raw / "dataset.json", {**description, "numTraining": 0, "cases": cases})
+    write_json(raw / "dataset.json", {**description(), "numTraining": 0, "cases": cases})
     write_json(raw / "centrelines.json", {"schema_version": 1, "cases": truth})
     write_json(folder / "wires" / "centrelines.json", {"schema_version": 1, "cases": found})
     (folder / "done").touch()
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> None:
         # A command's peak memory begins with that of the process that starts it, so this one must stay small.
         with another_process() as process:
             process.submit(make_frames, folder, arguments.frames, arguments.size).result()
-    command = [str(Path(sysconfig.get_path("scripts")) / "gw_evaluate"), "-r"]
+    command = [installed("gw_evaluate"), "-r"]
     command += [str(folder / "raw" / "Dataset908_Evaluation" / "labelsTs"), "-o", str(folder / "summary.json")]
     found: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in KINDS}
     for _ in range(arguments.repeats):

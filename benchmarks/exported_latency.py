@@ -1,10 +1,11 @@
 """Latency per frame of exported models in ONNX Runtime beside torch.
 
-    python benchmarks/exported_latency.py CHECKPOINT [CHECKPOINT ...] --onnx FILE [--int8 FILE] [--size 512]
+    python benchmarks/exported_latency.py CHECKPOINT [CHECKPOINT ...] --onnx FILE [--int8 FILE] [--size 512] [--compile]
 
 CHECKPOINT are the folds (``checkpoint_final.pt``) that FILE was exported from by ``gw_export``. All take turns on one
-frame of noise that fills the field, in one forward pass without mirroring; medians, 95th percentiles and ratios. Torch
-in bf16 stands beside it: where a CPU multiplies that, it is the fastest of all.
+frame of noise that fills the field, in the tiles that are planned, without mirroring; medians, 95th percentiles and
+ratios. Torch in bf16 stands beside it: where a CPU multiplies that, it is the fastest of all. With --compile also as
+``torch.compile`` makes it.
 """
 
 import argparse
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--threads", type=int, default=available_cores())
+    parser.add_argument("--compile", action="store_true", help="compiling takes a minute or two")
     parser.add_argument("--provider")
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
@@ -46,12 +48,15 @@ def main() -> None:
         "torch, bf16": Predictor(folds, device=arguments.device, mirror=False, precision="bf16"),
         "ONNX, fp32": load_exported(arguments.onnx, **exported),
     }
+    if arguments.compile:
+        lower = Predictor(folds, device=arguments.device, mirror=False, precision="bf16", compile=True)
+        predictors["torch, bf16 compiled"] = lower
     if arguments.int8:
         predictors["ONNX, int8"] = load_exported(arguments.int8, **exported)
-    tile = torch.randn(1, 1, arguments.size, arguments.size)
+    scores = torch.randn(1, 1, arguments.size, arguments.size)
     calls: dict[str, Callable[[], object]] = {}
     for name, predictor in predictors.items():
-        calls[f"{name}, network"] = lambda own=predictor: own._probability(tile.to(own.device)).cpu()
+        calls[f"{name}, network"] = lambda own=predictor: own._tiled.probability(scores)
     frame = np.random.default_rng(0).integers(60, 200, (arguments.size, arguments.size), np.uint8)
     for name, predictor in predictors.items():
         calls[f"{name}, frame"] = lambda own=predictor: own.predict_frame(frame)
@@ -61,14 +66,17 @@ def main() -> None:
         f"{datetime.date.today()}, {platform.processor() or platform.machine()}, {arguments.threads} threads; "
         + "; ".join(predictor.runtime for predictor in predictors.values())
     )
-    print(f"{arguments.size}x{arguments.size}, {len(folds)} folds, {arguments.repeats} repeats in turn")
+    tile = " x ".join(map(str, folds[0].configuration.inference.tile_size))
+    print(
+        f"{arguments.size}x{arguments.size} in tiles of {tile}, {len(folds)} folds, {arguments.repeats} repeats in turn"
+    )
     medians = {name: statistics.median(values) for name, values in ms.items()}
     for name, values in ms.items():
         part = name.rpartition(", ")[2]
         to_torch = medians[name] / medians[f"torch, fp32, {part}"]
         to_float = medians[name] / medians[f"ONNX, fp32, {part}"]
         print(
-            f"  {name:<22} median {medians[name]:7.1f} ms  p95 {np.percentile(values, 95):7.1f} ms  of torch's fp32 "
+            f"  {name:<29} median {medians[name]:7.1f} ms  p95 {np.percentile(values, 95):7.1f} ms  of torch's fp32 "
             f"{to_torch:.2f}  of ONNX's fp32 {to_float:.2f}"
         )
 

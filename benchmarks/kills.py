@@ -18,24 +18,13 @@ from pathlib import Path
 
 import torch
 
-from gwunet.benchmark.installed import installed
 from gwunet.checkpoint import FINAL, LATEST, load_checkpoint
-from gwunet.planning import plan_dataset
-from gwunet.plans import Target
-from gwunet.synthetic import synthesize_dataset
-from gwunet.workspace import Workspace
+from shared.installed import installed
+from shared.miniature import DATASET, make_planned
 
-DATASET = "Dataset901_Kills"
-CPU = Target(device="cpu", memory_gb=4.0)
+SIZE = 80
 SHORTEST_S = 0.5
 """Before that a command has hardly been loaded."""
-
-
-def make_workspace(root: Path) -> None:
-    """A planned dataset of a few simulated frames."""
-    raw = root / "raw" / DATASET
-    synthesize_dataset(raw, patients=6, test_patients=1, sequences=1, frames=2, size=80, seed=3)
-    plan_dataset(DATASET, workspace=Workspace.find(root), configurations=["fganet"], target=CPU, preprocess=True)
 
 
 def fold_of(root: Path) -> Path:
@@ -114,7 +103,7 @@ def main() -> None:
     killed = within = runs = same = 0
     with tempfile.TemporaryDirectory() as folder:
         whole, broken = Path(folder) / "whole", Path(folder) / "broken"
-        make_workspace(whole)
+        make_planned(whole, SIZE, preprocess=True)
         shutil.copytree(whole, broken)
         starting_s, epoch_s = run_unbroken(whole, *length)
         while killed < arguments.kills:

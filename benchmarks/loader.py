@@ -5,7 +5,7 @@
 
 The step is that of the plan's trainer (forward pass, loss, backward pass, update) on batches that are made already.
 Batches are counted with the frames kept in memory (after a first pass, as far as they fit), and with none kept, as
-with a dataset far larger than that memory. Worker processes start anew for each measurement, as for each epoch; the
+with a dataset far larger than that memory. Worker processes start anew for each measurement, as for each run; the
 time to the first batch is given apart. Steps and batches are measured in turn. At last the step waits for its batch as
 in training, or finds one that a thread made while the step before ran: the two in turn. ``--everything`` turns each
 variation on as often as for a GPU.
@@ -132,7 +132,6 @@ def _trainer(name: str, plan: Configuration, plans: Plans, store: PreprocessedSt
         fold=Fold(train=store.cases, val=()),
         folder=Path(tempfile.gettempdir()),  # nothing is written before fit
         options=TrainConfig(),
-        show_progress=False,
     )
     return TRAINERS.get(plan.trainer)(task)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from gwunet.benchmark.turns import seconds_in_turn
 from gwunet.device import available_cores, keep_freed_memory
-from gwunet.planning import read_plans
 from gwunet.plans import Configuration
+from gwunet.prepared import read_plans
 from gwunet.workspace import Workspace
 
 

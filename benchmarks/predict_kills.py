@@ -11,7 +11,6 @@ import argparse
 import random
 import shutil
 import subprocess
-import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -24,22 +23,15 @@ from gwunet.checkpoint import FINAL, Checkpoint, save_checkpoint
 from gwunet.inference import Predictor
 from gwunet.io.frames import read_frame, write_frame
 from gwunet.networks import build_network
-from gwunet.planning import plan_dataset
-from gwunet.plans import Target
-from gwunet.synthetic import synthesize_dataset
-from gwunet.workspace import Workspace
+from shared.installed import installed
+from shared.miniature import DATASET, make_planned
 
-DATASET = "Dataset901_Kills"
-CPU = Target(device="cpu", memory_gb=4.0)
 WRITTEN = ("*.png", "*.npz", "*.json", "*.csv")
 
 
 def make_workspace(root: Path, n_frames: int, size: int) -> float:
     """A model with random weights and frames to predict; returns a threshold that half of a frame's pixels reach."""
-    raw = root / "raw" / DATASET
-    synthesize_dataset(raw, patients=6, test_patients=1, sequences=1, frames=2, size=size, seed=3)
-    workspace = Workspace.find(root)
-    plans = plan_dataset(DATASET, workspace=workspace, configurations=["fganet"], target=CPU, preprocess=False)
+    plans = make_planned(root, size, preprocess=False)
     configuration = plans.configurations["fganet"]
     torch.manual_seed(0)
     checkpoint = Checkpoint(
@@ -52,7 +44,7 @@ def make_workspace(root: Path, n_frames: int, size: int) -> float:
     )
     fold = root / "results" / DATASET / f"{configuration.name}__{configuration.trainer}" / "fold_0"
     save_checkpoint(fold / FINAL, checkpoint)
-    first = read_frame(min((raw / "imagesTs").iterdir()))
+    first = read_frame(min((root / "raw" / DATASET / "imagesTs").iterdir()))
     for index in range(n_frames):
         write_frame(root / "frames" / f"part_{index % 3}" / f"{index:04d}.png", np.roll(first, 7 * index, axis=1))
     probability = Predictor([checkpoint], device="cpu", mirror=False).predict_frame(first).probability
@@ -61,7 +53,7 @@ def make_workspace(root: Path, n_frames: int, size: int) -> float:
 
 def start(root: Path, output: Path, threshold: float) -> subprocess.Popen[bytes]:
     """Begin a prediction, or go on with it, as a person would after a kill."""
-    command = [str(Path(sysconfig.get_path("scripts")) / "gw_predict"), "-i", str(root / "frames"), "-o", str(output)]
+    command = [installed("gw_predict"), "-i", str(root / "frames"), "-o", str(output)]
     command += [
         "-d",
         "901",

@@ -4,8 +4,9 @@
 
 Both programs plan the same simulated frames by themselves, are trained for next to no time (masks are poor, their cost
 is the same), and predict with one fold and without mirrored copies, by their own commands. Rows of gwunet: its plan for
-a CPU, the same in float32, and an FGA-Net of as many multiply-accumulates in a frame as nnU-Net's network has. The
-start of a command does not count in frames per second: its time for all less its time for one, over the others.
+a CPU, the same in float32, its plan for 15 frames per second, and an FGA-Net of as many multiply-accumulates in a frame
+as nnU-Net's network has. The start of a command does not count in frames per second: its time for all less its time for
+one, over the others.
 
 VENV and FILE are those of equal_time.py. Writes OUT/prediction.md.
 """
@@ -16,17 +17,19 @@ import shutil
 import statistics
 from pathlib import Path
 
-from gwunet.benchmark.installed import installed, run_installed
-from gwunet.benchmark.nnunet import Peer, copy_for_nnunet, run_logged
 from gwunet.dataset import Dataset
 from gwunet.device import available_cores
 from gwunet.jsonio import read_json, write_json
 from gwunet.plans import Plans, Spec
 from gwunet.synthetic import synthesize_dataset
+from shared.installed import installed, run_installed
+from shared.nnunet import Peer, copy_for_nnunet, run_logged
 
 NAME, EDGE = "Dataset923_Prediction", 512
 
-PLANNED, EQUAL = "fganet", "fganet_equal"
+PLANNED, REALTIME, EQUAL = "fganet", "fganet_realtime", "fganet_equal"
+RATE = "15"
+"""Frames per second that the second is planned for."""
 EQUAL_FEATURES = (32, 64, 104, 208, 288, 384)
 """FGA-Net with at least as many multiply-accumulates as nnU-Net's network; both counts are printed."""
 SECONDS_OF_TRAINING = 3.0
@@ -91,14 +94,15 @@ def prepare(output: Path, peer: Peer) -> dict[str, float]:
     here = ("--workspace", str(workspace))
     plans_file = workspace / "preprocessed" / NAME / "plans.json"
     if not plans_file.is_file():
-        run_installed("gw_plan_and_preprocess", "-d", NAME, "-c", PLANNED, "--target_device", "cpu", *here)
+        target = ("--target_device", "cpu", "--realtime", RATE)
+        run_installed("gw_plan_and_preprocess", "-d", NAME, "-c", PLANNED, *target, *here)
         plans = read_json(Plans, plans_file)
         small = plans.configuration(PLANNED)
         arguments = {**small.network.arguments, "features": list(EQUAL_FEATURES)}
         arguments["decoder_features"] = [*EQUAL_FEATURES[-3::-1], EQUAL_FEATURES[0]]
         equal = dataclasses.replace(small, name=EQUAL, network=Spec(name="FGANet", arguments=arguments))
-        write_json(plans_file, dataclasses.replace(plans, configurations={PLANNED: small, EQUAL: equal}))
-    for name in (PLANNED, EQUAL):
+        write_json(plans_file, dataclasses.replace(plans, configurations={**plans.configurations, EQUAL: equal}))
+    for name in (PLANNED, REALTIME, EQUAL):
         if not list((workspace / "results" / NAME).glob(f"{name}__*/fold_0/checkpoint_final.pt")):
             run_installed("gw_train", NAME, "0", "-c", name, "--epochs", "1", "--iterations", "2", "--overwrite", *here)
     if not (peer.folder / "results" / NAME).is_dir():
@@ -107,7 +111,7 @@ def prepare(output: Path, peer: Peer) -> dict[str, float]:
         flags = ["-d", NAME[7:10], "-c", "2d", "--verify_dataset_integrity", "-npfp", cores, "-np", cores]
         run_logged([peer.command("nnUNetv2_plan_and_preprocess"), *flags], output / "plan.log", peer.environment())
         run_logged(*peer.training(NAME, "nnUNetPlans", 0, SECONDS_OF_TRAINING, 1, output / "train.log"))
-    return {name: gwunet_gmacs(read_json(Plans, plans_file), name) for name in (PLANNED, EQUAL)} | {
+    return {name: gwunet_gmacs(read_json(Plans, plans_file), name) for name in (PLANNED, REALTIME, EQUAL)} | {
         "nnunet": nnunet_gmacs(output, peer)
     }
 
@@ -162,6 +166,12 @@ def ways_of(output: Path, peer: Peer) -> list[Way]:
             environment={},
         ),
         Way(
+            says=f"gwunet, its plan for {RATE} frames per second",
+            command=(*model, "-c", REALTIME),
+            suffix="",
+            environment={},
+        ),
+        Way(
             says="gwunet, as many multiply-accumulates",
             command=(*model, "-c", EQUAL),
             suffix="",
@@ -192,7 +202,7 @@ def table(seconds: dict[str, dict[str, list[float]]], frames: int, cost: dict[st
         says: (frames - 1) / (statistics.median(found["all"]) - statistics.median(found["one"]))
         for says, found in seconds.items()
     }
-    counts = (cost[PLANNED], cost[PLANNED], cost[EQUAL], cost["nnunet"])
+    counts = (cost[PLANNED], cost[PLANNED], cost[REALTIME], cost[EQUAL], cost["nnunet"])
     lines = [
         f"{frames} frames of {EDGE}x{EDGE}, {available_cores()} cores, medians of {len(seconds['nnU-Net']['one'])}",
         "",

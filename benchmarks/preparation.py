@@ -18,11 +18,12 @@ import threading
 import time
 from pathlib import Path
 
-from gwunet.benchmark.installed import installed
-from gwunet.benchmark.nnunet import copy_for_nnunet
+from gwunet.benchmark.memory import status_kib
 from gwunet.dataset import Dataset
 from gwunet.device import available_cores
 from gwunet.synthetic import synthesize_dataset
+from shared.installed import installed
+from shared.nnunet import copy_for_nnunet
 
 NAME = "Dataset907_Preparation"
 EDGE, FRAMES_OF_SEQUENCE, SEQUENCES_OF_PATIENT = 512, 24, 3
@@ -64,7 +65,7 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
     def sample() -> None:
         nonlocal peak
         while process.poll() is None:
-            peak = max(peak, sum(_resident_mib(pid) for pid in _family(process.pid)))
+            peak = max(peak, sum(status_kib("VmRSS", pid) or 0 for pid in _family(process.pid)) / 1024)
             time.sleep(SAMPLED_EVERY_S)
 
     sampler = threading.Thread(target=sample)
@@ -84,12 +85,6 @@ def _family(pid: int) -> list[int]:
             for child in (task / "children").read_text().split():
                 found += _family(int(child))
     return found
-
-
-def _resident_mib(pid: int) -> float:
-    with contextlib.suppress(OSError, ValueError):
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return 0.0
 
 
 def _disk_mib(folder: Path) -> float:

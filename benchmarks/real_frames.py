@@ -19,11 +19,12 @@ from pathlib import Path
 
 import torch
 
-from gwunet.benchmark.installed import installed
 from gwunet.device import available_cores
 from gwunet.io.frames import list_frames, read_frame, read_mask
 from gwunet.jsonio import write_json
 from gwunet.trained import fold_folder
+from shared.datasets import copy_pairs
+from shared.installed import installed
 
 DATASET = "Dataset001_Real"
 
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--at_once", type=int, default=1, help="folds side by side, each with its share of the cores")
     arguments = parser.parse_args()
     workspace = arguments.output / "workspace"
-    make_dataset(arguments.images, arguments.masks, workspace / "raw" / DATASET)
+    copy_pairs(arguments.images, arguments.masks, workspace / "raw" / DATASET)
     common = ["--workspace", str(workspace)]
     configuration = ["-c", arguments.configuration]
     seconds = {
@@ -98,17 +99,6 @@ def main() -> None:
     }
     write_json(arguments.output / "result.json", result)
     print(json.dumps(result, indent=2))
-
-
-def make_dataset(images: Path, masks: Path, folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
-    for source, name in ((images, "imagesTr"), (masks, "labelsTr")):
-        (folder / name).mkdir(parents=True)
-        for path in list_frames(source):
-            shutil.copy(path, folder / name)
-    description = {"channel_names": {"0": "X-ray"}, "labels": {"background": 0, "wire": 1}, "file_ending": ".png"}
-    write_json(folder / "dataset.json", description)
 
 
 def run(command: str, *arguments: str, cores: Sequence[int] = ()) -> float:

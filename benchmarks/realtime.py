@@ -30,7 +30,7 @@ from gwunet.device import available_cores, keep_freed_memory
 from gwunet.evaluation import evaluate_folder
 from gwunet.exposed_field import Frame
 from gwunet.inference import Predictor, predict_folder
-from gwunet.planning import read_plans
+from gwunet.prepared import read_plans
 from gwunet.training import TrainConfig, train
 from gwunet.workspace import Workspace
 

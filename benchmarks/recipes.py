@@ -14,11 +14,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gwunet.benchmark.installed import run_installed
 from gwunet.device import available_cores
 from gwunet.errors import UsageError
 from gwunet.trainers.history import read_epochs
 from gwunet.workspace import Workspace
+from shared.installed import run_installed
 
 FOLD = "0"
 

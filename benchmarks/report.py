@@ -27,7 +27,9 @@ from gwunet.io.frames import read_frame, read_mask, write_frame, write_mask
 from gwunet.jsonio import to_json, write_json
 from gwunet.planning import plan_dataset
 from gwunet.plans import Target
+from gwunet.prepared import SPLITS
 from gwunet.report import write_report
+from gwunet.splits import Fold, Splits
 from gwunet.synthetic import synthesize_dataset
 from gwunet.workspace import Workspace
 
@@ -66,8 +68,11 @@ def make_workspace(root: Path, n_frames: int, size: int) -> Workspace:
         f"{Path(names[number % len(names)]).stem}_{number:04d}": names[number % len(names)]
         for number in range(n_frames)
     }
-    for fold in range(FOLDS):
-        write_fold(Dataset.open(raw), workspace, fold, sources, rows)
+    folds = [[case for case, source in sources.items() if int(source[1:4]) % FOLDS == fold] for fold in range(FOLDS)]
+    halves = [Fold(train=tuple(sorted(sources.keys() - set(own))), val=tuple(own)) for own in folds]
+    write_json(workspace.preprocessed_dataset(NAME) / SPLITS, Splits(grouping="patient", folds=tuple(halves)))
+    for fold, own in enumerate(folds):
+        write_fold(Dataset.open(raw), workspace, fold, {case: sources[case] for case in own}, rows)
     return workspace
 
 
@@ -81,9 +86,8 @@ def damaged(mask: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
 
 
 def write_fold(raw: Dataset, workspace: Workspace, fold: int, sources: dict[str, str], scores: dict[str, Any]) -> None:
-    """Its summary, and curves of ``EPOCHS`` epochs."""
+    """Its summary, and curves of ``EPOCHS`` epochs; ``sources`` are those of its frames."""
     folder = workspace.results / NAME / "fganet__FGANetTrainer" / f"fold_{fold}"
-    own = [case for case, source in sources.items() if int(source[1:4]) % FOLDS == fold]
     by_source = {row["case"]: row for row in to_json(summarise(list(scores.values())).frames)}
     frames = [
         {
@@ -92,10 +96,10 @@ def write_fold(raw: Dataset, workspace: Workspace, fold: int, sources: dict[str,
             "patient": raw.case(case).patient,
             "sequence": raw.case(case).sequence,
         }
-        for case in own
+        for case in sources
     ]
     write_summary(
-        folder / "validation" / "summary.json", summarise([scores[source] for source in {*map(sources.get, own)}])
+        folder / "validation" / "summary.json", summarise([scores[source] for source in set(sources.values())])
     )
     content = json.loads((folder / "validation" / "summary.json").read_text()) | {"frames": frames}
     write_json(folder / "validation" / "summary.json", content)

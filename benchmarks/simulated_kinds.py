@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gwunet.benchmark.installed import run_installed
 from gwunet.device import available_cores
 from gwunet.errors import UsageError
 from gwunet.jsonio import read_json
 from gwunet.plans import Plans
+from shared.installed import run_installed
 
 CONFIGURATION = "fganet"
 

@@ -12,7 +12,7 @@ from gwunet.benchmark import Conditions, planned_candidates, run_alone
 from gwunet.losses import LOSSES
 from gwunet.networks import NETWORKS
 from gwunet.planners.counting import count_step_memory
-from gwunet.planning import read_plans
+from gwunet.prepared import read_plans
 from gwunet.workspace import Workspace
 
 

@@ -8,13 +8,13 @@ of hours. Prints the resident memory after the first 200 frames, at the end, and
 """
 
 import argparse
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from gwunet.benchmark.memory import status_kib
 from gwunet.device import keep_freed_memory
 from gwunet.exposed_field import Frame
 from gwunet.inference import Predictor
@@ -65,7 +65,10 @@ def frames(count: int) -> Iterator[Frame]:
 
 
 def resident_mib() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    resident = status_kib("VmRSS")
+    if resident is None:
+        raise SystemExit("found no VmRSS in /proc/self/status; wanted Linux, which tells a process's memory there")
+    return resident / 1024
 
 
 if __name__ == "__main__":

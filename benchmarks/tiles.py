@@ -18,6 +18,7 @@ from gwunet.checkpoint import Checkpoint, load_checkpoint
 from gwunet.device import keep_freed_memory
 from gwunet.evaluation.metrics import FrameScore, score_frame
 from gwunet.evaluation.summary import pooled_scores
+from gwunet.evenly import evenly
 from gwunet.inference import Predictor
 from gwunet.io.frames import list_frames, read_frame, read_mask
 from gwunet.plans import MAX_EDGE_PX
@@ -54,8 +55,7 @@ def unseen_pairs(checkpoint: Checkpoint, frames: Path, masks: Path, count: int |
     learnt = set(checkpoint.cases or ())
     by_name = {path.stem: path for path in list_frames(masks)}
     pairs = [(path, by_name[path.stem]) for path in list_frames(frames) if path.stem in by_name.keys() - learnt]
-    count = min(count or len(pairs), len(pairs))
-    return [pairs[index * len(pairs) // count] for index in range(count)]
+    return evenly(pairs, count or len(pairs))
 
 
 def measure(

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gwunet.dataset import Dataset
     from gwunet.evaluation import evaluate_folder
-    from gwunet.fingerprint import extract_fingerprint
     from gwunet.inference import Predictor
     from gwunet.planning import plan_dataset, preprocess_dataset
     from gwunet.plans import Plans
+    from gwunet.preparation import extract_fingerprint
     from gwunet.training import TrainConfig, train
     from gwunet.workspace import Workspace
 
@@ -26,7 +26,7 @@ _HOME = {
     "TrainConfig": "gwunet.training",
     "Workspace": "gwunet.workspace",
     "evaluate_folder": "gwunet.evaluation",
-    "extract_fingerprint": "gwunet.fingerprint",
+    "extract_fingerprint": "gwunet.preparation",
     "plan_dataset": "gwunet.planning",
     "preprocess_dataset": "gwunet.planning",
     "train": "gwunet.training",

@@ -1,16 +1,17 @@
 """``gw_find_best_configuration``: what was trained, compared by cross-validation, and what to predict with."""
 
+import contextlib
 import dataclasses
 import itertools
 import logging
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from gwunet.checkpoint import FINAL, load_with_digest
 from gwunet.data.lock import locked
-from gwunet.dataset import Dataset
+from gwunet.dataset import MASKS, Dataset
 from gwunet.errors import ModelError, SplitError
 from gwunet.evaluation.choice import OutOfFoldFrame
 from gwunet.evaluation.cross_validation import FILE_NAME as CROSS_VALIDATION
@@ -22,12 +23,13 @@ from gwunet.jsonio import replacing, write_json
 from gwunet.parallel import workers
 from gwunet.postprocessing import Postprocessing
 from gwunet.postprocessing.shipped import FILE_NAME as POSTPROCESSING
-from gwunet.postprocessing.shipped import ShippedPostprocessing, write_shipped
+from gwunet.postprocessing.shipped import ShippedPostprocessing, fold_key, write_shipped
+from gwunet.prepared import SPLITS, read_splits
 from gwunet.progress import Progress, no_progress
 from gwunet.splits import Splits, group_of
-from gwunet.trained import fold_folder, parts_of, trained_models
-from gwunet.training import AT_WORK, read_splits
-from gwunet.validation import check_unseen, is_validated, validate_fold
+from gwunet.trained import fold_folder, parts_of, trained_models, validation_folder
+from gwunet.training import AT_WORK
+from gwunet.validation import check_unseen, frames_digest, is_validated, masks_digest, validate_fold
 from gwunet.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -56,6 +58,9 @@ class Candidate:
     """Of the Dice of masks as they ship; null below six groups."""
     shipped: Postprocessing
     """The settings masks are made with."""
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Metric of masks as they ship -> which frames its mean leaves out, and why: another candidate's may leave out
+    others."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +87,10 @@ class BestConfiguration:
     """Of the best one from every other."""
     notes: tuple[str, ...]
     """What a reader must know before trusting the figures."""
+    checkpoints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """``<model>/fold_<k>`` -> SHA-256 of the weights that were judged."""
+    masks_sha256: str | None = None
+    """Of the masks they were judged against."""
 
 
 def find_best_configuration(
@@ -99,9 +108,10 @@ def find_best_configuration(
 ) -> BestConfiguration:
     """Cross-validate trained configurations and their pairs, compare them, and write what to predict with.
 
-    Frames whose out-of-fold probabilities are missing, or of weights that have been replaced, are predicted first.
-    Writes ``cross_validation.json`` and ``postprocessing.json`` beside the folds of each configuration (of a pair under
-    ``ensembles/``), and ``best_configuration.json`` and ``how_to_predict.txt`` beside the configurations.
+    Frames whose out-of-fold probabilities are missing, or of weights or frames that have been replaced, are predicted
+    first. Writes ``cross_validation.json`` and ``postprocessing.json`` beside the folds of each configuration (of a
+    pair under ``ensembles/``, where those of pairs that are not compared go), and ``best_configuration.json`` and
+    ``how_to_predict.txt`` beside the configurations.
 
     Args:
         dataset: id or folder name.
@@ -126,8 +136,11 @@ def find_best_configuration(
     splits = read_splits(workspace.preprocessed_dataset(name), raw, allow_leaking_splits)
     wanted = _wanted_folds(splits, folds)
     results = workspace.results_dataset(name)
+    judged = [case for fold in wanted for case in splits.folds[fold].val]
+    masks = masks_digest(raw, judged)  # before reading
+    frames = {fold: frames_digest(raw, splits.folds[fold].val) for fold in wanted}
     models = {
-        base.name: _Model(base, raw, splits, wanted, device)
+        base.name: _Model(base, raw, splits, frames, device, progress)
         for base in _trained(results, name, configurations, trainer, wanted)
     }
     pairs = itertools.combinations(models, 2) if ensembles else ()
@@ -145,15 +158,27 @@ def find_best_configuration(
                 progress=progress,
                 notes=_notes(splits, wanted, members),
             )
+        validation = dataclasses.replace(validation, checkpoints=_checkpoints(members), masks_sha256=masks)
         folder = results / _folder(names)
         write_json(folder / CROSS_VALIDATION, validation)
         write_shipped(folder / POSTPROCESSING, _shipped(name, validation, members))
         found["+".join(names)] = validation
     best = _compare(name, found)
+    _forget_other_pairs(results, found)
     write_json(results / SUMMARY, best)
     with replacing(results / COMMANDS) as partial:
         partial.write_text("\n".join(commands(best, workspace)) + "\n", encoding="utf-8", errors="surrogateescape")
     return best
+
+
+def _forget_other_pairs(results: Path, compared: Iterable[str]) -> None:
+    """What an earlier call left of pairs that this one did not judge: they stand in no comparison any more."""
+    for folder in sorted((results / ENSEMBLES).glob("*")):
+        if folder.name not in compared:
+            for name in (CROSS_VALIDATION, POSTPROCESSING):
+                (folder / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # somebody put something there
+                folder.rmdir()
 
 
 def _wanted_folds(splits: Splits, folds: Sequence[int] | None) -> tuple[int, ...]:
@@ -203,43 +228,46 @@ def _incomplete(base: Path, dataset: str, missing: Sequence[int], folds: Sequenc
 class _Model:
     """A trained model whose folds are checked, and their out-of-fold probabilities there."""
 
-    def __init__(self, base: Path, raw: Dataset, splits: Splits, folds: Sequence[int], device: str) -> None:
+    def __init__(
+        self, base: Path, raw: Dataset, splits: Splits, frames: Mapping[int, str], device: str, progress: Progress
+    ) -> None:
+        """``frames`` holds the digest of each wanted fold's frames."""
         self.name = base.name
         self.digests: dict[str, str] = {}
-        self.thresholds: list[float] = []
-        self.unknown: list[int] = []
-        """Folds that do not say which frames they were trained on."""
+        self.threshold: float
+        """The first fold's, as in prediction."""
+        self.unchecked: dict[int, str] = {}
+        """Of folds whose training frames could not be compared with those they are judged on, why."""
         self._base = base
-        for fold in folds:
+        groups = {case.name: group_of(case, splits.grouping) for case in raw.training}
+        for fold, digest_of_frames in frames.items():
             folder, cases = fold_folder(base, fold), splits.folds[fold].val
-            checkpoint, digest = load_with_digest(folder / FINAL)
-            if not check_unseen(checkpoint, cases):
-                self.unknown.append(fold)
-            self.thresholds.append(checkpoint.configuration.inference.threshold)
-            self.digests[f"{base.name}/{folder.name}"] = digest
-            if not is_validated(folder, cases, digest):
+            checkpoint, digest = loaded = load_with_digest(folder / FINAL)
+            unchecked = check_unseen(checkpoint, cases, groups)
+            if unchecked is not None:
+                self.unchecked[fold] = unchecked
+            if not self.digests:
+                self.threshold = checkpoint.configuration.inference.threshold
+            self.digests[fold_key(folder)] = digest
+            if not is_validated(folder, cases, digest, digest_of_frames):
                 logger.info("%s: predicting its %d validation frames for their probabilities", folder, len(cases))
                 with locked(folder, AT_WORK):
-                    validate_fold(folder, raw, cases, device=device)
-
-    @property
-    def threshold(self) -> float:
-        return self.thresholds[0]
+                    validate_fold(folder, loaded, raw, cases, device=device, progress=progress)
 
     def probability(self, fold: int, case: str) -> Path:
-        return fold_folder(self._base, fold) / "validation" / f"{case}.npz"
+        return validation_folder(fold_folder(self._base, fold)) / f"{case}.npz"
 
 
 def _pooled(raw: Dataset, splits: Splits, folds: Sequence[int], members: Sequence[_Model]) -> list[OutOfFoldFrame]:
     """Every validation frame once."""
-    known = read_known_wires(raw.folder / "labelsTr")
+    known = read_known_wires(raw.folder / MASKS)
     frames = []
     seen: dict[str, int] = {}
     for fold in folds:
         for name in splits.folds[fold].val:
             if name in seen:
                 raise SplitError(
-                    f"splits.json: found {name} in the validation halves of folds {seen[name]} and {fold}; wanted "
+                    f"{SPLITS}: found {name} in the validation halves of folds {seen[name]} and {fold}; wanted "
                     "it in one, so that each frame counts once: choose folds that share none with --folds"
                 )
             seen[name] = fold
@@ -257,12 +285,14 @@ def _notes(splits: Splits, folds: Sequence[int], members: Sequence[_Model]) -> l
     if left_out:
         notes.append(f"folds {', '.join(map(str, left_out))} are left out (--folds)")
     for member in members:
-        if member.unknown:
-            notes.append(
-                f"{member.name}: folds {', '.join(map(str, member.unknown))} do not say which frames they were trained "
-                "on, so it was not checked that they are judged on others"
-            )
+        for why in dict.fromkeys(member.unchecked.values()):
+            which = ", ".join(str(fold) for fold, reason in member.unchecked.items() if reason == why)
+            notes.append(f"{member.name}, fold {which}: {why}, so it is not sure that it is judged on others")
     return notes
+
+
+def _checkpoints(members: Sequence[_Model]) -> dict[str, str]:
+    return {name: digest for member in members for name, digest in member.digests.items()}
 
 
 def _folder(names: Sequence[str]) -> Path:
@@ -276,7 +306,7 @@ def _shipped(dataset: str, validation: CrossValidation, members: Sequence[_Model
         dataset=dataset,
         models=validation.models,
         n_frames=validation.as_planned.n_frames,
-        checkpoints={name: digest for member in members for name, digest in member.digests.items()},
+        checkpoints=_checkpoints(members),
     )
 
 
@@ -303,25 +333,30 @@ def _compare(dataset: str, found: Mapping[str, CrossValidation]) -> BestConfigur
         reason=reason,
         differences=tuple(differences.values()),
         notes=tuple(dict.fromkeys(note for each in found.values() for note in each.notes)),
+        checkpoints={name: digest for each in found.values() for name, digest in each.checkpoints.items()},
+        masks_sha256=found[best].masks_sha256,
     )
 
 
 def _dice(validation: CrossValidation) -> float:
     dice = judged_summary(validation).per_frame_mean.dice
-    assert dice is not None  # defined in every frame
+    assert dice is not None  # defined in every frame that has pixels
     return dice
 
 
 def _difference(found: Mapping[str, CrossValidation], one: str, other: str) -> Difference:
     unit, group_of = groups_of_frames(found[one].as_planned.frames)
     judged = [judged_summary(found[name]) for name in (one, other)]
-    values = [{frame["case"]: frame[METRIC] for frame in summary.frames} for summary in judged]
+    values = [
+        {frame["case"]: frame[METRIC] for frame in summary.frames if frame[METRIC] is not None} for summary in judged
+    ]
     return paired_difference((one, values[0]), (other, values[1]), METRIC, group_of, unit)
 
 
 def _candidate(name: str, validation: CrossValidation) -> Candidate:
     shown = ("dice", "iou", "precision", "recall", "cldice", "hd95_px", "breaks", "false_pieces", "wire_found")
     means, tuned = validation.as_planned.per_frame_mean, validation.postprocessed.per_frame_mean
+    left_out = judged_summary(validation).per_frame_mean.not_computed
     return Candidate(
         name=name,
         models=validation.models,
@@ -331,6 +366,7 @@ def _candidate(name: str, validation: CrossValidation) -> Candidate:
         ships="as planned" if validation.shipped == validation.planned else "postprocessed",
         interval=judged_summary(validation).confidence_intervals.per_frame_mean.get(METRIC),
         shipped=validation.shipped,
+        left_out={metric: left_out[metric] for metric in shown if metric in left_out},
     )
 
 
@@ -347,6 +383,15 @@ def commands(best: BestConfiguration, workspace: Workspace) -> list[str]:
     return lines
 
 
+def _workspace_flag(workspace: Workspace) -> str:
+    """`` --workspace FOLDER`` where the commands would not find it by themselves, from wherever they are called."""
+    root = workspace.results.parent.resolve()
+    by_themselves = workspace == Workspace.find() and workspace.results.is_absolute()
+    if by_themselves or Workspace.find(root).results != root / workspace.results.name:
+        return ""
+    return f" --workspace {shlex.quote(str(root))}"
+
+
 def _lines(best: BestConfiguration, candidate: Candidate, workspace: Workspace) -> Iterator[str]:
     yield f"# {candidate.shipped.in_words()}"
     folds = " ".join(map(str, best.folds))
@@ -355,8 +400,8 @@ def _lines(best: BestConfiguration, candidate: Candidate, workspace: Workspace) 
     for model, output in zip(candidate.models, outputs, strict=True):
         configuration, trainer = parts_of(model)
         probabilities = " --save_probabilities" if ensemble else ""
-        model_flags = f"-d {best.dataset} -c {configuration} -tr {trainer} -f {folds}"
+        model_flags = f"-d {best.dataset} -c {configuration} -tr {trainer} -f {folds}{_workspace_flag(workspace)}"
         yield f"gw_predict -i FRAMES -o {output} {model_flags}{probabilities}"
     if ensemble:
-        settings = workspace.results_dataset(best.dataset) / candidate.folder / POSTPROCESSING
+        settings = workspace.results_dataset(best.dataset).resolve() / candidate.folder / POSTPROCESSING
         yield f"gw_ensemble -i {' '.join(outputs)} -o OUT/ensemble --postprocessing {shlex.quote(str(settings))}"

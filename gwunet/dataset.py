@@ -22,6 +22,8 @@ from gwunet.io import frames
 from gwunet.io.spacing import Plane
 from gwunet.jsonio import from_json, parse_json
 
+FRAMES, MASKS, TEST_FRAMES, TEST_MASKS = "imagesTr", "labelsTr", "imagesTs", "labelsTs"
+"""Folders of a dataset, by nnU-Net's names."""
 IGNORE = 2
 """Value of pixels that count in neither loss nor metrics, in the masks that ``Dataset.read_mask`` gives."""
 CENTRELINE = 3
@@ -89,8 +91,8 @@ class _Declared:
 class Dataset:
     """A raw dataset; make one with ``Dataset.open``.
 
-    Opening looks at names only. What is wrong with them is kept in ``problems``, so that ``verify_dataset`` can report
-    it together with what is wrong inside the files; ``training`` holds the complete pairs.
+    Opening looks at names only. What is wrong with them is kept in ``problems``, to be reported
+    together with what is wrong inside the files; ``training`` holds the complete pairs.
     """
 
     name: str
@@ -270,7 +272,7 @@ def _mask_meaning(declared: _Declared, where: str) -> dict[int, int]:
 def _pair_files(folder: Path, problems: list[str]) -> tuple[_Files, _Files]:
     """Training and test files by case name; what does not fit together is added to ``problems``."""
     images, masks, test_images, test_masks = (
-        _by_stem(folder / name, problems) for name in ("imagesTr", "labelsTr", "imagesTs", "labelsTs")
+        _by_stem(folder / name, problems) for name in (FRAMES, MASKS, TEST_FRAMES, TEST_MASKS)
     )
     if _has_channel_suffix(images, masks):
         images = _first_channels(images, problems)
@@ -299,7 +301,7 @@ def _pair_files(folder: Path, problems: list[str]) -> tuple[_Files, _Files]:
 
 
 def _no_frames(folder: Path, endings: str) -> str:
-    where = folder / "imagesTr"
+    where = folder / FRAMES
     below = (path for path in sorted(where.rglob("*")) if path.suffix.lower() in frames.FRAME_ENDINGS)
     nested = next(below, None)
     if nested is None:
@@ -310,7 +312,7 @@ def _no_frames(folder: Path, endings: str) -> str:
     return (
         f"{where}: found frames only in folders in it ({nested.relative_to(where)}); wanted files ending in {endings} "
         f"directly in it: make a dataset of them with gw_convert masks {where} Dataset<id>_<name> "
-        f"--masks {folder / 'labelsTr'}"
+        f"--masks {folder / MASKS}"
     )
 
 
@@ -412,4 +414,4 @@ def _build_case(
 def _log_endings(folder: Path, files: _Files) -> None:
     endings = sorted({image.suffix.lower() for image, _ in files.values()})
     if len(endings) > 1:
-        logger.info("%s: frames of several formats: %s", folder / "imagesTr", ", ".join(endings))
+        logger.info("%s: frames of several formats: %s", folder / FRAMES, ", ".join(endings))

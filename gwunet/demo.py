@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
-from gwunet.dataset import Dataset
+from gwunet.dataset import TEST_FRAMES, TEST_MASKS, Dataset
 from gwunet.device import available_cores
 from gwunet.errors import UsageError
 from gwunet.evaluation import evaluate_folder
+from gwunet.evenly import evenly
 from gwunet.inference import Predictor, draw_overlay, predict_folder
 from gwunet.io.frames import read_frame, read_mask, write_frame
 from gwunet.jsonio import replacing
@@ -22,6 +22,7 @@ from gwunet.planning import plan_dataset
 from gwunet.progress import Progress, no_progress
 from gwunet.report import write_report
 from gwunet.synthetic import synthesize_dataset
+from gwunet.trained import SUMMARY
 from gwunet.training import TrainConfig, train
 from gwunet.workspace import Workspace
 
@@ -71,7 +72,6 @@ def run_demo(
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress = no_progress,
-    show_progress: bool = True,
 ) -> DemoResult:
     """Simulate, plan, train one fold, predict patients never seen, evaluate, and report.
 
@@ -89,7 +89,17 @@ def run_demo(
     workspace = Workspace.find(folder / "workspace")
     clock = _Clock()
     raw = workspace.raw / DATASET
-    _simulate(raw, size, seed, overwrite, show_progress)
+    synthesize_dataset(
+        raw,
+        patients=size.patients,
+        test_patients=size.test_patients,
+        sequences=size.sequences,
+        frames=size.frames,
+        size=size.size,
+        seed=seed,
+        overwrite=overwrite,
+        progress=progress,
+    )
     clock.lap("simulate")
     cores = available_cores()
     plan_dataset(
@@ -103,38 +113,23 @@ def run_demo(
     )
     clock.lap("plan and preprocess")
     options = TrainConfig(minutes=size.training_minutes, seed=seed)
-    train(DATASET, 0, workspace=workspace, options=options, overwrite=overwrite, show_progress=show_progress)
+    train(DATASET, 0, workspace=workspace, options=options, overwrite=overwrite, progress=progress)
     clock.lap("train and validate fold 0")
     predictor = Predictor.from_results(DATASET, workspace=workspace, folds=(0,))
-    predict_folder(predictor, raw / "imagesTs", folder / "predictions", progress=progress)
+    predict_folder(predictor, raw / TEST_FRAMES, folder / "predictions", progress=progress)
     clock.lap("predict patients never seen")
-    summary = evaluate_folder(raw / "labelsTs", folder / "predictions", folder / "summary.json", progress=show_progress)
+    scores = folder / SUMMARY
+    summary = evaluate_folder(raw / TEST_MASKS, folder / "predictions", scores, progress=progress)
     sheet = draw_results(Dataset.open(raw), folder)
     clock.lap("evaluate and draw")
     report = write_report(
         DATASET,
         folder / "report.html",
         workspace=workspace,
-        predictions={folder / "predictions": folder / "summary.json"},
+        predictions={folder / "predictions": scores},
     )
     clock.lap("report")
     return DemoResult(summary=summary, seconds=clock.seconds, sheet=sheet, report=report)
-
-
-def _simulate(raw: Path, size: DemoSize, seed: int, overwrite: bool, show_progress: bool) -> None:
-    total = size.patients * size.sequences * size.frames
-    with tqdm(total=total, desc="simulate", unit="frame", disable=not show_progress) as bar:
-        synthesize_dataset(
-            raw,
-            patients=size.patients,
-            test_patients=size.test_patients,
-            sequences=size.sequences,
-            frames=size.frames,
-            size=size.size,
-            seed=seed,
-            overwrite=overwrite,
-            progress=lambda done, _: bar.update(done - bar.n),
-        )
 
 
 class _Clock:
@@ -152,7 +147,7 @@ class _Clock:
 def draw_results(raw: Dataset, folder: Path) -> Path:
     """An overlay of every test frame, and one picture of a few of them beside the bare frames."""
     pairs: list[NDArray[np.uint8]] = []
-    shown = {case.name for case in raw.test[:: max(1, len(raw.test) // SHEET_FRAMES)][:SHEET_FRAMES]}
+    shown = {case.name for case in evenly(raw.test, SHEET_FRAMES)}
     for case in raw.test:
         frame = read_frame(case.image)
         overlay = draw_overlay(frame, read_mask(folder / "predictions" / f"{case.name}.png"), raw.read_mask(case))

@@ -4,6 +4,8 @@ Every message says where, what was found, what was wanted, and what to do. The c
 traceback; ``UsageError`` ends them with exit status 2, every other error with 1.
 """
 
+from collections.abc import Sequence
+
 
 class GwunetError(Exception):
     """Anything gwunet refuses to do, with the reason and the remedy in its message."""
@@ -52,3 +54,9 @@ class InterruptionError(GwunetError):
 
 class OutputError(GwunetError):
     """A result cannot be written where it was asked for."""
+
+
+def few(names: Sequence[str], shown: int = 3) -> str:
+    """The first names, and how many more there are, for a message: ``a, b, c and 4 more``."""
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")

@@ -1,7 +1,6 @@
 """What is measured of a raw dataset before anything is decided (``fingerprint.json``)."""
 
 import dataclasses
-import functools
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.dataset import Case, Dataset
-from gwunet.errors import DatasetError
 from gwunet.exposed_field import (
     Border,
     BorderSample,
@@ -21,15 +19,13 @@ from gwunet.exposed_field import (
     border_sample,
     bounding_box,
     estimate_border,
-    find_field,
     percentiles_of_counts,
 )
 from gwunet.io.frames import digest_pixels
 from gwunet.io.spacing import Plane
-from gwunet.parallel import workers
-from gwunet.progress import Progress, no_progress
+from gwunet.thinning import thinned
 
-MEASURING = 2
+MEASURING = 3
 """Raised when the same frames are measured to other numbers, so that earlier fingerprints are no longer up to date."""
 BORDER_SAMPLE_PX = 2000
 """Border pixels kept of a frame for estimating the level."""
@@ -147,40 +143,6 @@ class Fingerprint:
     """Of the cases that have any, wire pixels annotated outside the exposed field; they count as background."""
 
 
-def extract_fingerprint(dataset: Dataset, processes: int = 1, progress: Progress = no_progress) -> Fingerprint:
-    """Measure every training frame of a dataset.
-
-    Args:
-        dataset: an opened raw dataset, verified before.
-        processes: how many frames are measured at a time; the result is the same for any number.
-        progress: see ``gwunet.progress.Progress``.
-
-    Raises:
-        FrameError: a frame or mask cannot be read.
-        DatasetError: there are no training frames, or a worker process died (out of memory, say).
-    """
-    cases = dataset.training
-    if not cases:
-        raise DatasetError(f"{dataset.folder}: there are no training frames to measure")
-    source = source_of(dataset)  # before reading: what changes meanwhile is measured again the next time
-    reader = dataset.reader()
-    with workers(processes, len(cases), str(dataset.folder)) as run:
-        sampled = run(functools.partial(_read_border, reader), cases)
-        borders = estimate_borders(list(progress(sampled, len(cases), "borders")))
-        measured = run(functools.partial(_read_and_measure, reader, borders), cases)
-        frames = list(progress(measured, len(cases), "fingerprint"))
-    return summarise_measurements(dataset, borders, frames, source)
-
-
-def _read_border(dataset: Dataset, case: Case) -> "BorderOfFrame":
-    return sample_border(dataset.read_frame(case))
-
-
-def _read_and_measure(dataset: Dataset, borders: dict[str, Border], case: Case) -> FrameMeasurement:
-    frame = dataset.read_frame(case)
-    return measure_frame(case.name, frame, find_field(frame, borders[str(frame.dtype)]), dataset.read_mask(case))
-
-
 BorderOfFrame = tuple[str, BorderSample]
 """A frame's integer type, and what it contributes to the border estimated for frames of that type."""
 
@@ -240,13 +202,12 @@ def measure_wire(wire: NDArray[np.bool_]) -> tuple[tuple[float, float], float, i
     The length counts steps between neighbouring centreline pixels, diagonal ones as sqrt(2).
     """
     from scipy import ndimage
-    from skimage.morphology import skeletonize
 
     if not wire.any():
         return (0.0, 0.0), 0.0, 0, 0
     rows, columns = bounding_box(wire).slices
     wire = np.pad(wire[rows, columns], 1)
-    skeleton = skeletonize(wire)  # type: ignore[no-untyped-call]
+    skeleton = thinned(wire)
     distance = _distances(wire)
     beside = ndimage.maximum_filter(np.where(skeleton, 0, distance), 3)
     widths = (2 * distance - (beside < distance))[skeleton]

@@ -1,6 +1,5 @@
 """Does a raw dataset hold what training needs? Every problem is found at once, before hours are spent on it."""
 
-import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -15,8 +14,6 @@ from gwunet.dataset import Case, Dataset
 from gwunet.errors import DatasetError, FrameError
 from gwunet.exposed_field import Border, Frame
 from gwunet.io.frames import digest_pixels
-from gwunet.parallel import workers
-from gwunet.progress import Progress, no_progress
 
 _INVERTED_FRACTION = 0.5
 _THICK_SHARE = 0.05
@@ -33,7 +30,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IntegrityReport:
-    """What ``verify_dataset`` found; each message names the file, what was found, what was wanted and what to do.
+    """What was found in a dataset; each message names the file, what was found, what was wanted and what to do.
 
     Of a dataset without errors it is kept as ``integrity.json``.
     """
@@ -87,22 +84,8 @@ class Findings:
     """Hash of the frame's pixels; None for frames that cannot be read or that hold one value only."""
 
 
-def verify_dataset(dataset: Dataset, processes: int = 1, progress: Progress = no_progress) -> IntegrityReport:
-    """Read every frame and mask of a dataset and report all that is wrong.
-
-    Args:
-        dataset: the opened dataset, whose own ``problems`` are reported too.
-        processes: how many files are read at a time.
-        progress: see ``gwunet.progress.Progress``; of the training and test cases.
-    """
-    cases = (*dataset.training, *dataset.test)
-    with workers(processes, len(cases), str(dataset.folder)) as run:
-        found = run(functools.partial(_inspect, dataset.reader()), cases)
-        return report_findings(dataset, list(progress(found, len(cases), "verify")))
-
-
 def report_findings(dataset: Dataset, findings: Sequence[Findings]) -> IntegrityReport:
-    """What is wrong with a dataset, from the findings of all its cases."""
+    """What is wrong with a dataset, from its own ``problems`` and the findings of all its cases."""
     errors = (*dataset.problems, *(error for finding in findings for error in finding.errors))
     errors = errors or _no_wire(dataset, findings)
     doubts = (
@@ -141,10 +124,6 @@ def _summarise(doubts: Iterable[Doubt], where: str) -> tuple[str, ...]:
         if len(texts) > _SHOWN:
             told.append(f"and {len(texts) - _SHOWN} more {kind}{where}")
     return tuple(told)
-
-
-def _inspect(dataset: Dataset, case: Case) -> Findings:
-    return inspect_case(dataset, case)[0]
 
 
 def inspect_case(dataset: Dataset, case: Case) -> tuple[Findings, Frame | None]:

@@ -16,16 +16,17 @@ from gwunet.data.store import discard_store, is_up_to_date
 from gwunet.data.writing import write_locked
 from gwunet.dataset import Dataset
 from gwunet.device import available_memory_gb, resolve_device
-from gwunet.errors import DatasetError, NotPreparedError, SchemaError, SplitError, UsageError
+from gwunet.errors import DatasetError, SchemaError, SplitError, UsageError
 from gwunet.fingerprint import MEASURING, Fingerprint, source_of
 from gwunet.integrity import IntegrityReport
 from gwunet.jsonio import read_json, write_json
 from gwunet.parallel import another_process, can_start_processes, workers
 from gwunet.plans import Configuration, Plans, Preprocessing, Target
 from gwunet.preparation import inspect_dataset, measure_dataset
+from gwunet.prepared import FINGERPRINT, INTEGRITY, PLANS, SPLITS, earlier_plans, read_plans, read_splits
 from gwunet.progress import Progress, no_progress
 from gwunet.registry import Registry
-from gwunet.splits import check_sites, load_splits, make_site_splits, make_splits
+from gwunet.splits import check_sites, make_site_splits, make_splits
 from gwunet.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -37,9 +38,15 @@ class DatasetPlanner(Protocol):
     configuration_name: ClassVar[str]
     by_default: ClassVar[bool]
     """Whether the configuration is planned when none is named."""
+    keeps_rate: ClassVar[bool]
+    """Whether it plans for the target's frame rate, and so only where one is asked for."""
 
     def plan(self, fingerprint: Fingerprint, target: Target) -> Configuration:
         """The configuration for a dataset on a machine."""
+        ...
+
+    def warm_up(self) -> None:
+        """Import what ``plan`` will, while frames are measured."""
         ...
 
 
@@ -118,21 +125,17 @@ def planners_for(
             for a frame rate is named without a rate, or a rate with another planner.
     """
     planners = _named_planners(configurations, planner)
-    keeping = [each for each in planners if _keeps_rate(each)]
+    keeping = [each for each in planners if each.keeps_rate]
     if realtime and not keeping:
         if planner is not None:
             raise UsageError(
                 f"--realtime with -pl {planner}: this planner plans for no frame rate; leave one of them out"
             )
-        planners += [found() for found in map(PLANNERS.get, PLANNERS.names()) if _keeps_rate(found)]
+        planners += [found() for found in map(PLANNERS.get, PLANNERS.names()) if found.keeps_rate]
     elif keeping and not realtime:
         name = keeping[0].configuration_name
         raise UsageError(f"{name}: planned for a frame rate, and none was given; add --realtime FRAMES_PER_SECOND")
     return planners
-
-
-def _keeps_rate(planner: DatasetPlanner | type[DatasetPlanner]) -> bool:
-    return getattr(planner, "keeps_rate", False)  # a planner of one's own need not have it
 
 
 def _named_planners(configurations: Sequence[str] | None, planner: str | None) -> list[DatasetPlanner]:
@@ -151,28 +154,6 @@ def _named_planners(configurations: Sequence[str] | None, planner: str | None) -
     if unknown:
         raise UsageError(f"unknown configuration {unknown[0]!r}: known are {', '.join(sorted(by_configuration))}")
     return [by_configuration[name]() for name in wanted]
-
-
-def read_plans(workspace: Workspace, dataset: str) -> Plans:
-    """The plans of a dataset.
-
-    Raises:
-        NotPreparedError: it has not been planned.
-        SchemaError: the file is damaged.
-    """
-    path = workspace.preprocessed_dataset(dataset) / "plans.json"
-    if not path.is_file():
-        raise NotPreparedError(f"{path}: {dataset} has not been planned; run gw_plan_and_preprocess -d {dataset} first")
-    return _read_plans(path)
-
-
-def _read_plans(path: Path) -> Plans:
-    try:
-        return read_json(Plans, path)
-    except SchemaError as problem:
-        raise SchemaError(
-            f"{problem}; correct it, or remove the file and run gw_plan_and_preprocess, which makes it anew"
-        ) from problem
 
 
 def plan_dataset(
@@ -234,11 +215,11 @@ def plan_dataset(
             source=fingerprint.source,
         )
         if earlier is not None:
-            plans = _keep_earlier(earlier, plans, folder / "plans.json")
-        if not (folder / "splits.json").is_file():
+            plans = _keep_earlier(earlier, plans, folder / PLANS)
+        if not (folder / SPLITS).is_file():
             make = make_site_splits if split_by == "site" else make_splits
-            write_json(folder / "splits.json", make(raw.training, fingerprint.wire_pixels))
-        write_json(folder / "plans.json", plans)
+            write_json(folder / SPLITS, make(raw.training, fingerprint.wire_pixels))
+        write_json(folder / PLANS, plans)
         if preprocess:
             _preprocess(raw, folder, plans, processes, progress)
     return plans
@@ -318,13 +299,13 @@ def _decide(
 ) -> list[Configuration]:
     machine = target() if callable(target) else target
     paced = machine if realtime_fps is None else dataclasses.replace(machine, realtime_fps=realtime_fps)
-    return [planner.plan(fingerprint, paced if _keeps_rate(planner) else machine) for planner in planners]
+    return [planner.plan(fingerprint, paced if planner.keeps_rate else machine) for planner in planners]
 
 
 def _warm_up(planners: Sequence[DatasetPlanner]) -> None:
     with contextlib.suppress(Exception):  # what fails here fails in plan, where it is reported
         for planner in planners[:1]:
-            getattr(planner, "warm_up", lambda: None)()  # a planner of one's own need not have it
+            planner.warm_up()
 
 
 def _can_travel(what: object) -> bool:
@@ -338,16 +319,16 @@ def _can_travel(what: object) -> bool:
 
 def _forget(folder: Path) -> None:
     """What was found and decided before, so that everything is made anew."""
-    for name in ("integrity.json", "fingerprint.json", "splits.json", "plans.json"):
+    for name in (INTEGRITY, FINGERPRINT, SPLITS, PLANS):
         (folder / name).unlink(missing_ok=True)
     discard_store(folder)
 
 
 def _check_earlier(folder: Path, raw: Dataset, split_by: str) -> Plans | None:
     """The plans that stand there; plans and folds that cannot be used are found before hours are spent on frames."""
-    splits, plans = folder / "splits.json", folder / "plans.json"
+    splits = folder / SPLITS
     if splits.is_file() and not raw.problems:  # a pair that is incomplete is the cause, and reported as such
-        found = load_splits(splits, raw.training, allow_leaking=True)
+        found = read_splits(folder, raw, allow_leaking=True)
         if split_by == "site" and found.grouping != "site":
             raise SplitError(
                 f"{splits}: found folds by {found.grouping}; wanted folds by site: --clean makes new ones, with which "
@@ -356,14 +337,14 @@ def _check_earlier(folder: Path, raw: Dataset, split_by: str) -> Plans | None:
         logger.info("%s: kept as it is (--clean makes new folds)", splits)
     elif split_by == "site" and not raw.problems:
         check_sites(raw.training)
-    return _read_plans(plans) if plans.is_file() else None
+    return earlier_plans(folder)
 
 
 def _survey(raw: Dataset, folder: Path, processes: int, preprocess: bool, progress: Progress) -> Fingerprint:
     """The fingerprint of a sound dataset; of files that have not changed since, as it was found before."""
     source = _source_of_all(raw)  # before reading: what changes meanwhile is read again
-    report = _read_if_current(IntegrityReport, folder / "integrity.json", source)
-    fingerprint = _read_if_current(Fingerprint, folder / "fingerprint.json", source_of(raw))
+    report = _read_if_current(IntegrityReport, folder / INTEGRITY, source)
+    fingerprint = _read_if_current(Fingerprint, folder / FINGERPRINT, source_of(raw))
     if report is not None and fingerprint is not None and not raw.problems:
         _warn_or_refuse(report)
         logger.info("%s: up to date and kept; nothing is verified or measured again (--clean does)", folder)
@@ -372,11 +353,11 @@ def _survey(raw: Dataset, folder: Path, processes: int, preprocess: bool, progre
         if report is None or report.borders is None or raw.problems:
             report = dataclasses.replace(inspect_dataset(raw, run, progress), source=source)
         _warn_or_refuse(report)
-        write_json(folder / "integrity.json", report)
+        write_json(folder / INTEGRITY, report)
         if fingerprint is None:
             store, unchanged = folder if preprocess else None, functools.partial(_refuse_changed, raw, source)
             fingerprint = measure_dataset(raw, report.borders or {}, run, progress, store, unchanged)
-            write_json(folder / "fingerprint.json", fingerprint)
+            write_json(folder / FINGERPRINT, fingerprint)
     return fingerprint
 
 

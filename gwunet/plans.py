@@ -211,6 +211,20 @@ class Configuration:
         share = self.foreground_oversampling
         _require(0 <= share <= 1, f"foreground_oversampling is {share}", "in [0, 1]")
 
+    def differing_fields(self, other: "Configuration") -> list[str]:
+        """Names of the fields in which two configurations make another model.
+
+        Reasons do not count, nor do iterations measured to fit the same time: folds of one plan differ in these.
+        """
+        one, two = self._comparable(), other._comparable()
+        return [field.name for field in dataclasses.fields(one) if getattr(one, field.name) != getattr(two, field.name)]
+
+    def _comparable(self) -> "Configuration":
+        duration = self.duration
+        if duration.minutes is not None:
+            duration = Duration(epochs=1, iterations_per_epoch=1, minutes=duration.minutes)
+        return dataclasses.replace(self, duration=duration, decisions=())
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Plans:

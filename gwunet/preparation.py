@@ -1,7 +1,7 @@
 """All of a dataset's frames read twice, and no more: once to inspect them, once to measure and preprocess them.
 
-What each of ``verify_dataset``, ``extract_fingerprint`` and ``write_store`` does by itself happens here in passing,
-while a frame is in memory. Two passes it must be, since the border between them is estimated from all frames.
+Verifying, measuring and storing happen in passing, while a frame is in memory. Two passes it must be, since the border
+between them is estimated from all frames.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Any
 from gwunet.data.store import is_up_to_date
 from gwunet.data.writing import PreparedFrame, StoreWriter, prepare_frame
 from gwunet.dataset import Case, Dataset
-from gwunet.errors import FrameError, SchemaError
+from gwunet.errors import DatasetError, FrameError, SchemaError
 from gwunet.exposed_field import Border, find_field
 from gwunet.fingerprint import (
     MEASURING,
@@ -29,10 +29,10 @@ from gwunet.fingerprint import (
 )
 from gwunet.integrity import Findings, IntegrityReport, inspect_case, report_findings
 from gwunet.jsonio import from_json, to_json
-from gwunet.parallel import Run
+from gwunet.parallel import Run, workers
 from gwunet.plans import Preprocessing
 from gwunet.preprocessing import crop_to
-from gwunet.progress import Progress
+from gwunet.progress import Progress, no_progress
 
 
 def inspect_dataset(dataset: Dataset, run: Run, progress: Progress) -> IntegrityReport:
@@ -51,6 +51,33 @@ def _inspect(dataset: Dataset, job: tuple[Case, bool]) -> tuple[Findings, Border
     case, for_training = job
     findings, frame = inspect_case(dataset, case)
     return findings, sample_border(frame) if for_training and frame is not None else None
+
+
+def extract_fingerprint(dataset: Dataset, processes: int = 1, progress: Progress = no_progress) -> Fingerprint:
+    """Measure every training frame of a dataset.
+
+    Args:
+        dataset: an opened raw dataset, verified before.
+        processes: how many frames are measured at a time; the result is the same for any number.
+        progress: see ``gwunet.progress.Progress``.
+
+    Raises:
+        FrameError: a frame or mask cannot be read.
+        DatasetError: there are no training frames, or a worker process died (out of memory, say).
+    """
+    cases = dataset.training
+    if not cases:
+        raise DatasetError(f"{dataset.folder}: there are no training frames to measure")
+    source = source_of(dataset)  # before reading: what changes meanwhile is measured again the next time
+    with workers(processes, len(cases), str(dataset.folder)) as run:
+        sampled = run(functools.partial(_read_border, dataset.reader()), cases)
+        borders = estimate_borders(list(progress(sampled, len(cases), "borders")))
+        measured = measure_dataset(dataset, borders, run, progress, store=None, unchanged=lambda: None)
+    return dataclasses.replace(measured, source=source)
+
+
+def _read_border(dataset: Dataset, case: Case) -> BorderOfFrame:
+    return sample_border(dataset.read_frame(case))
 
 
 def measure_dataset(

@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
-"""Wraps an iterable of known length in a progress bar: ``(items, total, label)``."""
+"""Wraps an iterable in a progress bar: ``(items, total, label)``; a total of 0 is not known.
+
+It gives every item on, in order: the work may be done as they are asked for.
+"""
 
 
 def no_progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:

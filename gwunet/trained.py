@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+SUMMARY = "summary.json"
+"""Scores, of a fold's validation and of any folder of masks."""
 _BETWEEN = "__"
 _FOLD = "fold_"
 
@@ -31,6 +33,11 @@ def fold_folder(model: Path, fold: int | str) -> Path:
 def fold_name(folder: Path) -> str:
     """The fold's number as text, or ``all``, from its folder."""
     return folder.name.removeprefix(_FOLD)
+
+
+def validation_folder(fold: Path) -> Path:
+    """Where a fold's folder has its validation: masks, probabilities and ``SUMMARY``."""
+    return fold / "validation"
 
 
 def fold_folders(model: Path) -> list[Path]:

@@ -2,28 +2,32 @@
 
 import contextlib
 import dataclasses
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from gwunet.checkpoint import BEST, FINAL, LATEST, load_checkpoint
+from gwunet.checkpoint import BEST, FINAL, LATEST, load_with_digest
 from gwunet.data.lock import locked
 from gwunet.data.store import PreprocessedStore
 from gwunet.dataset import Dataset
 from gwunet.device import resolve_device
 from gwunet.errors import ModelError, NotPreparedError, SchemaError, SplitError, UsageError
 from gwunet.jsonio import write_json
-from gwunet.planning import read_plans
 from gwunet.plans import MAX_BATCH_SIZE, Configuration, Plans, Preprocessing
+from gwunet.prepared import PLANS, read_plans, read_splits
+from gwunet.progress import Progress, no_progress
 from gwunet.registry import Registry, class_name
-from gwunet.splits import Fold, Splits, load_splits
+from gwunet.splits import Fold, Splits, group_of
 from gwunet.trained import fold_folder, model_name
 from gwunet.workspace import Workspace
 from gwunet.world import ALONE, World, joined
 
 if TYPE_CHECKING:
     from gwunet.evaluation import Summary
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +95,8 @@ class TrainingTask:
     folder: Path
     """The fold's results folder."""
     options: TrainConfig
-    show_progress: bool = True
+    progress: Progress = no_progress
+    """Where it is not silent, the trainer draws a bar of its own, with the loss in it, on standard error."""
     world: World = ALONE
     """The processes that train together."""
     groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -133,7 +138,7 @@ def train(
     overwrite: bool = False,
     validate_only: bool = False,
     allow_leaking_splits: bool = False,
-    show_progress: bool = True,
+    progress: Progress = no_progress,
 ) -> "Summary | None":
     """Train one fold and validate it on its own frames.
 
@@ -148,7 +153,8 @@ def train(
         overwrite: train anew where a trained fold stands already.
         validate_only: only validate ``checkpoint_final.pt`` again.
         allow_leaking_splits: accept a ``splits.json`` that divides a patient or sequence.
-        show_progress: draw progress bars on standard error.
+        progress: see ``gwunet.progress.Progress``; of the validation. Where it is given, training draws a bar of its
+            own, with the loss in it, on standard error.
 
     Returns:
         The metrics of the fold's validation frames; None for fold ``all``, which has none.
@@ -163,40 +169,113 @@ def train(
         InterruptionError: SIGTERM or SIGINT came; what was done is saved.
         OutputError: another command is training the fold.
     """
-    workspace = Workspace.find(workspace)
-    name = workspace.dataset_name(dataset)
-    plans = read_plans(workspace, name)
-    planned = plans.configuration(configuration)
-    trainer_class = _trainer_class(trainer, planned)
-    raw = Dataset.open(workspace.raw_dataset(name))
-    prepared = workspace.preprocessed_dataset(name)
-    chosen = read_splits(prepared, raw, allow_leaking_splits).fold(fold, raw.training)
-    base = results_folder(workspace, name, configuration, class_name(trainer or planned.trainer))
-    task = TrainingTask(
-        dataset=name,
-        configuration=planned,
-        preprocessing=plans.preprocessing,
-        store=_open_store(prepared, plans, chosen),
-        fold=chosen,
-        folder=fold_folder(base, fold),
-        options=options or TrainConfig(),
-        show_progress=show_progress,
-        groups=_groups(raw, chosen.train),
+    model = TrainableModel.open(
+        dataset,
+        configuration=configuration,
+        trainer=trainer,
+        workspace=workspace,
+        allow_leaking_splits=allow_leaking_splits,
     )
-    if validate_only and not _can_be_validated(task):
-        return None
-    with joined(resolve_device(task.options.device).type) as world:
-        task = dataclasses.replace(task, world=world)
-        if not validate_only:
-            _check_wire(task)
-            _check_start(task.folder, task.options, resume, overwrite)
-        world.wait()  # until all have looked at what stands there
-        with _alone(task.folder, world):
-            is_trained = validate_only or (resume and (task.folder / FINAL).is_file())
+    return model.train(
+        fold, options=options, resume=resume, overwrite=overwrite, validate_only=validate_only, progress=progress
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainableModel:
+    """What the folds of a model share, read once: then they are folds of one plan and one division of the cases."""
+
+    raw: Dataset
+    prepared: Path
+    """The dataset's folder below ``preprocessed``."""
+    results: Path
+    """Where the model's folds lie."""
+    plans: Plans
+    splits: Splits
+    planned: Configuration
+    trainer: str | None
+    """In place of the plan's."""
+
+    @classmethod
+    def open(
+        cls,
+        dataset: str | int,
+        *,
+        configuration: str,
+        trainer: str | None,
+        workspace: Workspace | str | Path | None,
+        allow_leaking_splits: bool = False,
+    ) -> "TrainableModel":
+        """Arguments and errors as of ``train``."""
+        workspace = Workspace.find(workspace)
+        name = workspace.dataset_name(dataset)
+        plans = read_plans(workspace, name)
+        planned = plans.configuration(configuration)
+        raw = Dataset.open(workspace.raw_dataset(name))
+        prepared = workspace.preprocessed_dataset(name)
+        return cls(
+            raw=raw,
+            prepared=prepared,
+            results=results_folder(workspace, name, configuration, class_name(trainer or planned.trainer)),
+            plans=plans,
+            splits=read_splits(prepared, raw, allow_leaking_splits),
+            planned=planned,
+            trainer=trainer,
+        )
+
+    def fold(self, fold: int | str) -> Fold:
+        """The cases of a fold; raises ``UsageError`` where there is no such fold."""
+        return self.splits.fold(fold, self.raw.training)
+
+    def has_begun(self, fold: int | str) -> bool:
+        """Whether a fold can be continued, or is done."""
+        return has_begun(fold_folder(self.results, fold))
+
+    def train(
+        self,
+        fold: int | str,
+        *,
+        options: TrainConfig | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        validate_only: bool = False,
+        progress: Progress = no_progress,
+    ) -> "Summary | None":
+        """Train and validate one fold; arguments, result and errors as of ``train``."""
+        trainer_class = _trainer_class(self.trainer, self.planned)
+        task = self._task(fold, options or TrainConfig(), progress)
+        if validate_only and not _can_be_validated(task):
+            return None
+        with joined(resolve_device(task.options.device).type) as world:
+            task = dataclasses.replace(task, world=world)
             if not validate_only:
-                beside = {"plans.json": plans, "dataset.json": dict(raw.description)}
-                _fit(trainer_class, task, beside, resume, overwrite)
-            return _validate(task, raw, is_trained)
+                _check_wire(task)
+                _check_start(task.folder, task.options, resume, overwrite)
+            world.wait()  # until all have looked at what stands there
+            with _alone(task.folder, world):
+                is_trained = validate_only or (resume and (task.folder / FINAL).is_file())
+                if not validate_only:
+                    beside = {PLANS: self.plans, "dataset.json": dict(self.raw.description)}
+                    _fit(trainer_class, task, beside, resume, overwrite)
+                return _validate(task, self.raw, self._group_of() if is_trained else None)
+
+    def _group_of(self) -> dict[str, str]:
+        """Of each training case, what no fold divides."""
+        return {case.name: group_of(case, self.splits.grouping) for case in self.raw.training}
+
+    def _task(self, fold: int | str, options: TrainConfig, progress: Progress) -> TrainingTask:
+        chosen = self.fold(fold)
+        return TrainingTask(
+            dataset=self.raw.name,
+            configuration=self.planned,
+            preprocessing=self.plans.preprocessing,
+            store=_open_store(self.prepared, self.plans, chosen),
+            fold=chosen,
+            folder=fold_folder(self.results, fold),
+            options=options,
+            progress=progress,
+            groups=_groups(self.raw, chosen.train),
+        )
 
 
 def _trainer_class(wanted: str | None, planned: Configuration) -> TrainerClass:
@@ -206,7 +285,7 @@ def _trainer_class(wanted: str | None, planned: Configuration) -> TrainerClass:
     try:
         return TRAINERS.get(planned.trainer)
     except UsageError as problem:
-        raise SchemaError(f"plans.json: configurations.{planned.name}.trainer: {problem}") from problem
+        raise SchemaError(f"{PLANS}: configurations.{planned.name}.trainer: {problem}") from problem
 
 
 def _fit(
@@ -230,24 +309,29 @@ def _can_be_validated(task: TrainingTask) -> bool:
     return bool(task.fold.val)
 
 
-def _validate(task: TrainingTask, raw: Dataset, is_trained: bool) -> "Summary | None":
+def _validate(task: TrainingTask, raw: Dataset, group_of: Mapping[str, str] | None) -> "Summary | None":
     """On the frames the fold never saw; None where there are none, and of several processes for all but the first.
 
-    Of weights that were trained earlier, perhaps with other folds, it is checked that they never saw them.
+    Of weights that were trained earlier, perhaps with other folds, it is checked that they never saw them; then
+    ``group_of`` is given.
     """
     if not task.fold.val:
         return None
     from gwunet.validation import check_unseen, validate_fold
 
-    if is_trained:
-        check_unseen(load_checkpoint(task.folder / FINAL), task.fold.val)
+    checkpoint, digest = load_with_digest(task.folder / FINAL)
+    if group_of is not None:
+        unchecked = check_unseen(checkpoint, task.fold.val, group_of)
+        if unchecked is not None and task.world.is_writer:
+            logger.warning("%s: %s, so it is not sure that it is validated on others", task.folder, unchecked)
     return validate_fold(
         task.folder,
+        (checkpoint, digest),
         raw,
         task.fold.val,
         device=task.options.device,
         world=task.world,
-        show_progress=task.show_progress,
+        progress=task.progress,
     )
 
 
@@ -269,24 +353,6 @@ def _open_store(prepared: Path, plans: Plans, fold: Fold) -> PreprocessedStore:
     return store
 
 
-def read_splits(prepared: Path, raw: Dataset, allow_leaking: bool = False) -> Splits:
-    """The folds of a dataset, checked against its frames.
-
-    Args:
-        prepared: the dataset's folder below ``preprocessed``.
-        raw: the dataset.
-        allow_leaking: accept folds that divide a patient or sequence, with a warning.
-
-    Raises:
-        NotPreparedError: there are none yet.
-        SplitError: they leak, or are of other frames.
-    """
-    path = prepared / "splits.json"
-    if not path.is_file():
-        raise NotPreparedError(f"{path}: no folds yet; run gw_plan_and_preprocess first")
-    return load_splits(path, raw.training, allow_leaking=allow_leaking)
-
-
 def _check_wire(task: TrainingTask) -> None:
     """Without a single wire pixel a network learns to find nothing."""
     cases = task.fold.train
@@ -306,22 +372,6 @@ def _groups(raw: Dataset, cases: Sequence[str]) -> dict[str, str]:
     known.sort(key=lambda case: (case.patient or "", case.sequence, case.frame is None, case.frame or 0, case.name))
     groups = {case.name: case.patient or case.sequence for case in known}
     return groups if len(set(groups.values())) > 1 else {case.name: case.sequence for case in known}
-
-
-def continuable(
-    dataset: str | int,
-    folds: Sequence[int | str],
-    *,
-    configuration: str,
-    trainer: str | None,
-    workspace: Workspace | str | Path | None,
-) -> tuple[int | str, ...]:
-    """Those of the folds that have begun."""
-    workspace = Workspace.find(workspace)
-    name = workspace.dataset_name(dataset)
-    planned = read_plans(workspace, name).configuration(configuration)
-    base = results_folder(workspace, name, configuration, class_name(trainer or planned.trainer))
-    return tuple(fold for fold in folds if has_begun(fold_folder(base, fold)))
 
 
 def has_begun(folder: Path) -> bool:

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import math
 import resource
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,25 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 def _spread(median: float) -> Spread:
     return Spread(median=median, p05=median, p95=median, minimum=median, maximum=median)
+
+
+class Counting:
+    """Its ``progress`` notes label, number of items and announced total of what it is given, once that is done."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int, int]] = []
+
+    def progress(self, items: Iterable[Any], total: int, label: str) -> Iterator[Any]:
+        done = 0
+        for item in items:
+            yield item
+            done += 1
+        self.seen.append((label, done, total))
+
+
+@pytest.fixture
+def counting() -> Counting:
+    return Counting()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,12 +17,12 @@ FOLDERS = {"gwunet": ROOT / "gwunet", "gwunet.planners": ROOT / "planners", "gwu
 
 # Lower ones know nothing of higher ones (design section 1). Modules of one floor may import each other, not in a ring.
 FLOORS = (
-    {"errors", "bit_mask"},
+    {"errors", "bit_mask", "evenly", "thinning"},
     {"jsonio", "registry", "progress"},
     {"workspace", "trained", "io", "grouping", "parallel"},
     {"dataset", "synthetic"},
     {"integrity", "splits", "exposed_field", "convert"},
-    {"fingerprint", "plans", "published"},
+    {"fingerprint", "plans", "published", "prepared"},
     {"preprocessing"},
     {"checkpoint", "device", "world", "gathering", "data", "networks", "losses", "localization", "postprocessing"},
     {"evaluation", "inference", "preparation"},
@@ -165,6 +166,12 @@ def test_only_commands_print() -> None:
     assert {room(module) for module in printing} <= {"cli"}
 
 
+def test_only_commands_and_the_training_loop_draw_bars() -> None:
+    """The rest takes a ``gwunet.progress.Progress``, so that who calls the library decides what is drawn."""
+    drawing = {module for module in sources() if any(name.split(".")[0] == "tqdm" for name in imports(module))}
+    assert drawing == {"gwunet.cli.progress", "gwunet.trainers.loop"}
+
+
 def test_the_public_names_are_sorted_and_importable() -> None:
     assert list(gwunet.__all__) == sorted(gwunet.__all__)
     assert len(set(gwunet.__all__)) == len(gwunet.__all__)
@@ -172,3 +179,32 @@ def test_the_public_names_are_sorted_and_importable() -> None:
         assert getattr(gwunet, name).__name__ == name
     with pytest.raises(AttributeError, match="module 'gwunet' has no attribute 'Predicter'"):
         _ = gwunet.Predicter
+
+
+ROOM_PAGE = ROOT / "documentation" / "explanation" / "architecture.md"
+
+
+def rooms_in(text: str) -> set[str]:
+    """Rooms that a text names in code font as files or folders: ``name.py``, ``name/``."""
+    return set(re.findall(r"`(?:gwunet/)?(\w+)(?:\.py|/)`", text)) & FLOOR_OF.keys()
+
+
+def test_every_room_stands_on_the_page() -> None:
+    assert FLOOR_OF.keys() - rooms_in(ROOM_PAGE.read_text(encoding="utf-8")) == set()
+
+
+def test_the_rows_of_the_page_import_downwards() -> None:
+    """What a row names imports nothing of a row above it; every room has one row, but for those that stand apart."""
+    rows = re.findall(r"^\| (`.*?) \|", ROOM_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    named = [(name, number) for number, row in enumerate(rows) for name in sorted(rooms_in(row))]
+    row_of = dict(named)
+    assert len(row_of) == len(named)
+    assert FLOOR_OF.keys() - row_of.keys() == {"convert", "synthetic"}
+    of_rows = {module: imports(module) for module in sources() if room(module) in row_of}
+    wrong = [
+        f"{module}: {name}, which the page has above it"
+        for module, names in of_rows.items()
+        for name in sorted(names & sources().keys())
+        if row_of.get(room(name), len(rows)) < row_of[room(module)]
+    ]
+    assert wrong == []

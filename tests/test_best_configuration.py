@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gwunet import best_configuration
-from gwunet.best_configuration import find_best_configuration
+from gwunet.best_configuration import commands, find_best_configuration
 from gwunet.checkpoint import Checkpoint, digest_of, save_checkpoint
 from gwunet.cli import ensemble, predict
 from gwunet.cli import find_best_configuration as command
@@ -21,8 +21,9 @@ from gwunet.io.probability import write_probability
 from gwunet.jsonio import write_json
 from gwunet.plans import Configuration, Preprocessing
 from gwunet.postprocessing.shipped import read_shipped, stale_checkpoints
+from gwunet.progress import Progress
 from gwunet.splits import make_splits
-from gwunet.validation import MadeBy
+from gwunet.validation import MadeBy, masks_digest
 from gwunet.workspace import Workspace
 
 LEFT, RIGHT, FAINT = "fganet__LeftTrainer", "linknet__RightTrainer", "unet__FaintTrainer"
@@ -74,7 +75,8 @@ def workspace(
 
 
 def seal(folder: Path) -> None:
-    made_by = MadeBy(schema_version=1, checkpoint_sha256=digest_of(folder / "checkpoint_final.pt"))
+    digest = digest_of(folder / "checkpoint_final.pt")
+    made_by = MadeBy(schema_version=1, checkpoint_sha256=digest)  # frames and masks unknown, as in 0.1
     write_json(folder / "validation" / "made_by.json", made_by)
 
 
@@ -140,6 +142,17 @@ def test_a_pair_that_is_not_shown_to_be_better_is_not_recommended(workspace: Wor
     assert {each.verdict for each in best.differences} == {"too few groups to tell"}
     assert all(each.interval is None for each in (*best.differences, *best.candidates))
     assert any("folds 0, 2, 4 are left out" in note for note in best.notes)
+    # A model that predicts nothing has no breaks to show, and one that misses wires says in how many frames.
+    first = best.candidates[0]
+    nothing = dataclasses.replace(
+        first,
+        ships="as planned",
+        as_planned={**first.as_planned, "breaks": None},
+        left_out={"breaks": "left out in 4 of 4 frames: nothing of the wire is predicted (4)"},
+    )
+    lines = command.describe(dataclasses.replace(best, candidates=(nothing,)))
+    assert lines[2].endswith(" -")
+    assert f"breaks of {first.name}: left out in 4 of 4 frames: nothing of the wire is predicted (4)" in lines
 
 
 def test_a_missing_fold_is_refused_or_named(workspace: Workspace, caplog: pytest.LogCaptureFixture) -> None:
@@ -174,22 +187,80 @@ def test_a_fold_that_knows_its_frames_is_refused(workspace: Workspace) -> None:
     rewrite(folder, cases=None)
     seal(folder)
     best = find_best_configuration(1, workspace=workspace, configurations=["fganet"])
-    assert any("do not say which frames" in note for note in best.notes)
+    assert any(f"{LEFT}, fold 1: does not say which frames" in note for note in best.notes)
+    rewrite(folder, cases=("before", "then"))  # renamed since, so it is not known whose they are
+    seal(folder)
+    best = find_best_configuration(1, workspace=workspace, configurations=["fganet"])
+    assert any(f"{LEFT}, fold 1: was trained on 2 frames that the dataset no longer has" in each for each in best.notes)
 
 
-def test_what_is_missing_or_of_other_weights_is_predicted(
+def test_what_was_judged_is_recorded(workspace: Workspace) -> None:
+    best = find_best_configuration(1, workspace=workspace, configurations=["fganet"])
+    results = workspace.results / "Dataset001_Made"
+    digests = {f"{LEFT}/fold_{k}": digest_of(fold_of(workspace, LEFT, k) / "checkpoint_final.pt") for k in range(5)}
+    raw = Dataset.open(workspace.raw / "Dataset001_Made")
+    for written in (results / "best_configuration.json", results / LEFT / "cross_validation.json"):
+        content = json.loads(written.read_text())
+        assert content["checkpoints"] == digests
+        assert content["masks_sha256"] == best.masks_sha256 == masks_digest(raw, [f"p{n}_f0" for n in range(10)])
+
+
+def test_pairs_that_are_not_compared_go(workspace: Workspace) -> None:
+    results = workspace.results / "Dataset001_Made"
+    find_best_configuration(1, workspace=workspace, folds=[0])
+    assert len(list((results / "ensembles").iterdir())) == 3
+    own = results / "ensembles" / f"{LEFT}+{FAINT}" / "notes.txt"
+    own.touch()
+    find_best_configuration(1, workspace=workspace, folds=[0], ensembles=False)
+    assert [path.relative_to(results / "ensembles") for path in results.glob("ensembles/*/*")] == [
+        Path(f"{LEFT}+{FAINT}/notes.txt")
+    ]
+    assert (results / LEFT / "cross_validation.json").is_file()
+
+
+def test_commands_name_the_workspace_they_would_not_find(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    best = find_best_configuration(1, workspace=workspace, configurations=["fganet", "linknet"], ensembles=True)
+    for line in commands(best, workspace):
+        if line.startswith("gw_predict"):
+            assert line.endswith(f" --workspace {tmp_path}") or f" --workspace {tmp_path} --save_prob" in line
+    monkeypatch.chdir(tmp_path.parent)
+    beside = Workspace.find(tmp_path.name)
+    assert [each.replace(f" --workspace {tmp_path}", "") for each in commands(best, beside)] == [
+        each.replace(f" --workspace {tmp_path}", "") for each in commands(best, workspace)
+    ]
+    assert any(f"--workspace {tmp_path}" in line for line in commands(best, beside))
+    monkeypatch.setenv("GWUNET_WORKSPACE", str(tmp_path))
+    assert not any("--workspace" in line for line in commands(best, workspace))
+
+
+def test_what_is_missing_or_of_other_weights_or_frames_is_predicted(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rewrite(fold_of(workspace, LEFT, 1), epoch=99)  # trained anew since
     next((fold_of(workspace, LEFT, 3) / "validation").glob("*.npz")).unlink()
+    made_by = MadeBy(  # frames exported anew since
+        schema_version=1,
+        checkpoint_sha256=digest_of(fold_of(workspace, LEFT, 2) / "checkpoint_final.pt"),
+        frames_sha256="of other frames",
+    )
+    write_json(fold_of(workspace, LEFT, 2) / "validation" / "made_by.json", made_by)
     (fold_of(workspace, LEFT, 4) / "validation" / "made_by.json").unlink()
     predicted = []
 
-    def validate(folder: Path, raw: Dataset, cases: tuple[str, ...], device: str) -> None:
-        predicted.append((folder.name, device))
+    def progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+        del total, label
+        return items
+
+    def validate(
+        folder: Path, loaded: Any, raw: Dataset, cases: tuple[str, ...], device: str, progress: Progress
+    ) -> None:
+        assert loaded[1] == digest_of(folder / "checkpoint_final.pt")
+        predicted.append((folder.name, device, progress))
         for case in cases:
             write_probability(folder / "validation" / f"{case}.npz", raw.read_mask(raw.case(case)) * 0.9)
 
     monkeypatch.setattr(best_configuration, "validate_fold", validate)
-    find_best_configuration(1, workspace=workspace, configurations=["fganet"], device="cpu")
-    assert predicted == [("fold_1", "cpu"), ("fold_3", "cpu"), ("fold_4", "cpu")]
+    find_best_configuration(1, workspace=workspace, configurations=["fganet"], device="cpu", progress=progress)
+    assert predicted == [(f"fold_{number}", "cpu", progress) for number in (1, 2, 3, 4)]

@@ -17,7 +17,7 @@ def test_the_demo_leaves_metrics_of_unseen_patients_and_pictures(
 ) -> None:
     monkeypatch.setattr("gwunet.demo.available_cores", lambda: 1)  # another process takes seconds to start
     folder = tmp_path / "demo"
-    result = run_demo(folder, size=TINY, show_progress=False)
+    result = run_demo(folder, size=TINY)
     raw = folder / "workspace" / "raw" / "Dataset900_Demo"
     unseen = {path.stem for path in (raw / "imagesTs").iterdir()}
     trained_on = {path.stem for path in (raw / "imagesTr").iterdir()}
@@ -33,4 +33,4 @@ def test_the_demo_leaves_metrics_of_unseen_patients_and_pictures(
     assert "1 of 5 folds" in page
     assert str(tmp_path) not in page
     with pytest.raises(UsageError, match="not empty"):
-        run_demo(folder, size=TINY, show_progress=False)
+        run_demo(folder, size=TINY)

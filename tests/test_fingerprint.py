@@ -17,8 +17,9 @@ from gwunet import fingerprint, parallel
 from gwunet.dataset import Dataset
 from gwunet.errors import DatasetError
 from gwunet.exposed_field import Border
-from gwunet.fingerprint import Fingerprint, Spread, extract_fingerprint, measure_wire, source_of
+from gwunet.fingerprint import Fingerprint, Spread, measure_wire, source_of
 from gwunet.jsonio import read_json, write_json
+from gwunet.preparation import extract_fingerprint
 
 
 @pytest.mark.parametrize("width_px", range(1, 8))

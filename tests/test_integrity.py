@@ -11,7 +11,10 @@ from PIL import Image
 
 from gwunet.dataset import Dataset
 from gwunet.errors import DatasetError
-from gwunet.integrity import IntegrityReport, may_be_thicker, mean_width_px, thickness_px, verify_dataset
+from gwunet.integrity import IntegrityReport, may_be_thicker, mean_width_px, thickness_px
+from gwunet.parallel import workers
+from gwunet.preparation import inspect_dataset
+from gwunet.progress import Progress, no_progress
 
 RNG = np.random.default_rng(0)
 WIRE = np.eye(16, dtype=np.uint8) * np.uint8(255)
@@ -28,8 +31,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def verify(folder: Path, threads: int = 1) -> IntegrityReport:
-    return verify_dataset(Dataset.open(folder), processes=threads)
+def verify(folder: Path, threads: int = 1, progress: Progress = no_progress) -> IntegrityReport:
+    with workers(threads, 1, str(folder)) as run:  # processes would pay for more frames
+        return inspect_dataset(Dataset.open(folder), run, progress)
 
 
 def test_a_good_dataset_has_nothing_to_report(folder: Path) -> None:
@@ -39,7 +43,7 @@ def test_a_good_dataset_has_nothing_to_report(folder: Path) -> None:
         seen.append((total, label))
         return items
 
-    report = verify_dataset(Dataset.open(folder), progress=progress)
+    report = verify(folder, progress=progress)
     assert (report.errors, report.warnings) == ((), ())
     report.raise_if_broken()
     assert seen == [(6, "verify")]

@@ -17,6 +17,7 @@ from gwunet import planning, preparation
 from gwunet.errors import DatasetError, OutputError, SchemaError, SplitError, UsageError
 from gwunet.planning import plan_dataset, preprocess_dataset
 from gwunet.plans import Configuration, Target
+from gwunet.prepared import read_plans
 from gwunet.workspace import Workspace
 
 NAME = "Dataset001_Made"
@@ -58,6 +59,7 @@ def prepare(
     class Planner:
         configuration_name = "fganet"
         by_default = True
+        keeps_rate = False
 
         def plan(self, fingerprint: Any, target: Target) -> Configuration:
             del fingerprint, target
@@ -295,6 +297,7 @@ def test_configurations_planned_for_other_frames_are_not_kept(
 ) -> None:
     class Planner:
         by_default = True
+        keeps_rate = False
 
         def __init__(self, name: str) -> None:
             self.configuration_name = name
@@ -359,7 +362,7 @@ def test_damaged_plans_say_what_to_do(folder: Path, prepare: Callable[..., list[
     prepare()
     (folder / "preprocessed" / NAME / "plans.json").write_text("{")
     with pytest.raises(SchemaError, match=r"plans\.json: not valid JSON .*remove the file and run gw_plan_and_pre"):
-        planning.read_plans(Workspace.find(folder), NAME)
+        read_plans(Workspace.find(folder), NAME)
 
 
 def test_another_process_decides_the_same(folder: Path) -> None:

@@ -4,11 +4,12 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gwunet.jsonio import read_json
-from gwunet.plans import Configuration, Decision, Plans
+from gwunet.plans import Configuration, Decision, Duration, Plans
 
 VERSION_1_OF_0_1 = """{
   "schema_version": 1,
@@ -83,6 +84,23 @@ def test_a_file_of_version_1_with_the_later_keys_is_read(tmp_path: Path) -> None
     assert plan.decisions[0].change == "--memory_gb"
     assert plan.optimiser.gradient_clip is None
     assert not plan.optimiser.nesterov
+
+
+def test_folds_of_one_plan_do_not_differ(make_configuration: Callable[..., Configuration]) -> None:
+    """Iterations do, where they are measured to fit a time; reasons change nothing."""
+
+    def lasting(iterations: int, minutes: float | None, **changes: Any) -> Configuration:
+        duration = Duration(epochs=5, iterations_per_epoch=iterations, minutes=minutes)
+        return make_configuration(duration=duration, **changes)
+
+    reason = Decision(what="batch size", value="2", reason="it fits")
+    assert lasting(30, 8.0).differing_fields(lasting(41, 8.0, decisions=(reason,))) == []
+    assert lasting(30, 8.0).differing_fields(lasting(30, 4.0)) == ["duration"]
+    assert lasting(30, None).differing_fields(lasting(41, None)) == ["duration"]
+    assert lasting(30, 8.0).differing_fields(lasting(41, 8.0, batch_size=3, patch_size=(8, 8))) == [
+        "patch_size",
+        "batch_size",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ def tasks(make_configuration: Callable[..., Configuration], monkeypatch: pytest.
     class Planner:
         configuration_name = "fganet"
         by_default = True
+        keeps_rate = False
 
         def plan(self, fingerprint: Any, target: Target) -> Configuration:
             del fingerprint, target

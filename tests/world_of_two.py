@@ -96,7 +96,6 @@ def task(folder: Path, world: World, **options: Any) -> TrainingTask:
         fold=Fold(train=("0", "1", "2", "3"), val=("4", "5", "6")),
         folder=folder / f"run_of_{world.size}",
         options=TrainConfig(**{"device": "cpu", "epochs": 2, "iterations": 3} | options),
-        show_progress=False,
         world=world,
     )
 

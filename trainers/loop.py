@@ -16,9 +16,11 @@ from gwunet.checkpoint import BEST, FINAL, LATEST
 from gwunet.data.batches import Batch, iterate_batches
 from gwunet.device import available_cores
 from gwunet.errors import InterruptionError
+from gwunet.evenly import evenly
 from gwunet.jsonio import to_json
 from gwunet.networks.build import pretrain
 from gwunet.networks.pretrained import count_seen, load_pretrained_file
+from gwunet.progress import no_progress
 from gwunet.trainers.choices import check_division, options_json
 from gwunet.trainers.duration import TIMED_STEPS, fit_to_time
 from gwunet.trainers.history import EpochRecord, History, check_tensorboard
@@ -171,7 +173,7 @@ class Run:
             val_loss, val_dice = self._validate()
             aside_loss = self._loss_aside()
             if self._is_pictured(len(records)):
-                samples = [self.task.store.read(case) for case in _spread(self.task.fold.val, PICTURED_FRAMES)]
+                samples = [self.task.store.read(case) for case in evenly(self.task.fold.val, PICTURED_FRAMES)]
                 draw_validation(self.task.folder, [(sample, self.trainer.logits(sample)) for sample in samples])
         before = records[-1].val_dice_ema if records else None
         smooth = val_dice if before is None or val_dice is None else EMA_DECAY * before + (1 - EMA_DECAY) * val_dice
@@ -200,13 +202,13 @@ class Run:
     def _validate(self) -> tuple[float | None, float | None]:
         """Mean loss and pooled Dice of a few validation frames; None without any, or without wire for the Dice."""
         with_wire = self.trainer.with_wire(self.task.fold.val)
-        loss, (hits, false, missed) = self._look_at(_spread(with_wire or self.task.fold.val, VALIDATION_FRAMES))
+        loss, (hits, false, missed) = self._look_at(evenly(with_wire or self.task.fold.val, VALIDATION_FRAMES))
         # Without wire a Dice would be best of a network that finds nothing anywhere.
         return loss, float(2 * hits / (2 * hits + false + missed)) if with_wire and hits + missed else None
 
     def _loss_aside(self) -> float | None:
         """Mean loss of the frames set aside; None where there are none."""
-        return self._look_at(_spread(self.trainer.aside_cases, ASIDE_FRAMES))[0]
+        return self._look_at(evenly(self.trainer.aside_cases, ASIDE_FRAMES))[0]
 
     def _look_at(self, cases: Sequence[str]) -> tuple[float | None, np.ndarray]:
         """Mean loss and summed counts of frames, which several processes share."""
@@ -238,7 +240,7 @@ class Run:
             initial=self._iterations_done(),
             desc=f"{self.trainer.configuration.name} {self.task.folder.name}",
             unit="step",
-            disable=not (self.task.show_progress and self.world.is_writer),
+            disable=self.task.progress is no_progress or not self.world.is_writer,
         )
 
     def _load_pretrained(self) -> Origin:
@@ -324,12 +326,6 @@ class Run:
             "pretrained": self.origin.pretrained,
             "configuration": to_json(self.trainer.configuration),
         }
-
-
-def _spread(cases: Sequence[str], count: int) -> Sequence[str]:
-    """At most so many of the cases, evenly."""
-    taken = min(len(cases), count)
-    return [cases[number * len(cases) // taken] for number in range(taken)]
 
 
 def _delete_earlier(task: TrainingTask) -> None:

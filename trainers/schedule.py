@@ -1,7 +1,7 @@
 """The learning rate over the course of training."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gwunet.plans import Duration, Optimiser
 
@@ -66,10 +66,9 @@ def cut_short(optimiser: Optimiser, duration: Duration) -> str | None:
 
 def epochs_without_gain(signals: Sequence[float]) -> int:
     """How many of the last losses were none lower than the least before them."""
-    least, waited = math.inf, 0
-    for signal in signals:
-        gained = signal < least * (1 - PLATEAU_THRESHOLD)
-        least, waited = (signal, 0) if gained else (least, waited + 1)
+    waited = 0
+    for gained in _gains(signals):
+        waited = 0 if gained else waited + 1
     return waited
 
 
@@ -80,12 +79,18 @@ def reductions(signals: Sequence[float], patience: int) -> int:
 
     Reference: torch.optim.lr_scheduler.ReduceLROnPlateau with its defaults.
     """
-    least, waited, reduced = math.inf, 0, 0
-    for signal in signals:
-        if signal < least * (1 - PLATEAU_THRESHOLD):
-            least, waited = signal, 0
-        else:
-            waited += 1
+    waited = reduced = 0
+    for gained in _gains(signals):
+        waited = 0 if gained else waited + 1
         if waited > patience:
             waited, reduced = 0, reduced + 1
     return reduced
+
+
+def _gains(signals: Sequence[float]) -> Iterator[bool]:
+    """Of each loss, whether it is lower than the least before it."""
+    least = math.inf
+    for signal in signals:
+        gained = signal < least * (1 - PLATEAU_THRESHOLD)
+        least = signal if gained else least
+        yield gained

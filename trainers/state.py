@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gwunet.checkpoint import LATEST, Checkpoint, load_checkpoint, load_weights, save_checkpoint
-from gwunet.errors import ModelError, SplitError
+from gwunet.errors import ModelError, SplitError, few
 from gwunet.jsonio import from_json, to_json
+from gwunet.prepared import SPLITS
 from gwunet.trainers.choices import began_with, check_division, options_json, other_choices
 from gwunet.trainers.history import EpochRecord
 from gwunet.training import TrainingTask
@@ -137,6 +138,6 @@ def _check_frames(checkpoint: Checkpoint, task: TrainingTask, path: Path) -> Non
         if then != now:
             raise SplitError(
                 f"{path}: found that {len(then - now)} frames have left the fold's {half} half since the run began and "
-                f"{len(now - then)} have come ({', '.join(sorted(then ^ now)[:3])}, ...); wanted the same: bring its "
-                "splits.json back, or train anew with --overwrite"
+                f"{len(now - then)} have come ({few(sorted(then ^ now))}); wanted the same: bring its {SPLITS} back, "
+                "or train anew with --overwrite"
             )

@@ -1,16 +1,15 @@
 """Time and memory of one network, in the process that calls; ``run_alone`` gives each network a process of its own."""
 
-import contextlib
 import dataclasses
 import statistics
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from gwunet.benchmark.candidates import Candidate
+from gwunet.benchmark.memory import PeakMemory
 from gwunet.benchmark.turns import seconds_in_turn
 from gwunet.errors import UsageError
 from gwunet.losses import LOSSES, DeepSupervision
@@ -21,7 +20,6 @@ from gwunet.networks.folding import fold_batch_norms
 WIRE_SHARE = 0.01
 """Of the pixels of a made-up target, about as in a frame."""
 LEARNING_RATE = 1e-4
-MIB = 1 << 20
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 Phase = Literal["forward", "training"]
@@ -78,7 +76,7 @@ def measure(candidate: Candidate, conditions: Conditions) -> Iterator[tuple[Phas
         torch.set_num_threads(conditions.threads)
     torch.manual_seed(0)
     _load_kernels(device)
-    memory = _PeakMemory(device)
+    memory = PeakMemory(device)
     network = in_channels_last(NETWORKS.get(candidate.network.name)(**candidate.network.arguments)).to(device)
     yield "forward", _forward(network, candidate, conditions, device, memory)
     if conditions.training:
@@ -87,7 +85,7 @@ def measure(candidate: Candidate, conditions: Conditions) -> Iterator[tuple[Phas
 
 
 def _forward(
-    network: nn.Module, candidate: Candidate, conditions: Conditions, device: torch.device, memory: "_PeakMemory"
+    network: nn.Module, candidate: Candidate, conditions: Conditions, device: torch.device, memory: PeakMemory
 ) -> Timing:
     frames = _frames(candidate.batch_size, candidate.channels, candidate.frame_size, device)
     folded = fold_batch_norms(network, candidate.channels)
@@ -102,7 +100,7 @@ def _forward(
 
 
 def _training(
-    network: nn.Module, candidate: Candidate, conditions: Conditions, device: torch.device, memory: "_PeakMemory"
+    network: nn.Module, candidate: Candidate, conditions: Conditions, device: torch.device, memory: PeakMemory
 ) -> Timing:
     frames = _frames(candidate.training_batch_size, candidate.channels, candidate.patch_size, device)
     target = (torch.rand(frames.shape[0], 1, *candidate.patch_size, device=device) < WIRE_SHARE).to(torch.uint8)
@@ -146,7 +144,7 @@ def _timed(step: Callable[[], None], repeats: int, device: torch.device) -> list
     return [1e3 * seconds for seconds in seconds_in_turn({"step": step}, repeats, device=device)["step"]]
 
 
-def _timing(ms: list[float], size: tuple[int, int], batch_size: int, memory: "_PeakMemory") -> Timing:
+def _timing(ms: list[float], size: tuple[int, int], batch_size: int, memory: PeakMemory) -> Timing:
     median = statistics.median(ms)
     return Timing(
         size=size,
@@ -167,39 +165,3 @@ def _load_kernels(device: torch.device) -> None:
     optimizer = torch.optim.AdamW(layer.parameters(), fused=True)
     layer(torch.randn(2, 8, 32, 32, device=device)).square().mean().backward()
     optimizer.step()
-
-
-class _PeakMemory:
-    """The most memory that was taken since this was made, or since ``restart``, above what was taken when it was made.
-
-    Reference: proc(5), VmRSS and VmHWM of /proc/PID/status, and /proc/PID/clear_refs. ``getrusage`` would not do: its
-    peak is never lower than that of the process which started this one.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._before_kib = _status_kib("VmRSS")
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget the peak so far."""
-        if self._device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self._device)
-        else:
-            with contextlib.suppress(OSError):
-                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-    def peak_mib(self) -> float | None:
-        """In MiB; None where the system does not tell."""
-        if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device) / MIB
-        peak_kib = _status_kib("VmHWM")
-        return None if peak_kib is None or self._before_kib is None else max(0, peak_kib - self._before_kib) / 1024
-
-
-def _status_kib(key: str) -> int | None:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith(f"{key}:"):
-                return int(line.split()[1])
-    return None

@@ -111,7 +111,7 @@ def _candidates(arguments: argparse.Namespace) -> "list[Candidate]":
 
     size = None if arguments.size is None else (arguments.size[0], arguments.size[-1])
     if arguments.dataset is not None:
-        from gwunet.planning import read_plans
+        from gwunet.prepared import read_plans
         from gwunet.workspace import Workspace
 
         plans = read_plans(Workspace.find(arguments.workspace), arguments.dataset)

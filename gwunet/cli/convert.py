@@ -4,13 +4,14 @@ import argparse
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from gwunet.cli.command import DONE, FAILED, add_workspace_flag, make_parser, run
+from gwunet.cli.progress import bar
 from gwunet.errors import InterruptionError
 
 if TYPE_CHECKING:
@@ -184,23 +185,13 @@ def _convert_dicom(arguments: argparse.Namespace, writer: "DatasetWriter") -> No
     from gwunet.workspace import Workspace
 
     pseudonyms = Pseudonyms.of_workspace(Workspace.find(arguments.workspace).raw.parent)
-    with _frame_bar() as advance:
-        convert_dicom(arguments.source, writer, pseudonyms=pseudonyms, rate_hz=arguments.rate, progress=advance)
+    convert_dicom(arguments.source, writer, pseudonyms=pseudonyms, rate_hz=arguments.rate, progress=bar)
 
 
 def _convert_video(arguments: argparse.Namespace, writer: "DatasetWriter") -> None:
     from gwunet.convert.video import convert_video
 
-    with _frame_bar() as advance:
-        convert_video(arguments.source, writer, rate_hz=arguments.rate, progress=advance)
-
-
-@contextlib.contextmanager
-def _frame_bar() -> Iterator[Callable[[], object]]:
-    from tqdm import tqdm
-
-    with tqdm(unit="frame", leave=False) as bar:
-        yield bar.update
+    convert_video(arguments.source, writer, rate_hz=arguments.rate, progress=bar)
 
 
 def _described(conversion: "Conversion") -> Iterator[str]:

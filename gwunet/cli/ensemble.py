@@ -57,11 +57,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _command(arguments: argparse.Namespace) -> None:
     from gwunet.inference.ensemble import ensemble_folders
+    from gwunet.inference.made_for import check_made_for
     from gwunet.postprocessing import Postprocessing
     from gwunet.postprocessing.shipped import read_shipped
 
     if arguments.postprocessing is not None:
-        settings = read_shipped(arguments.postprocessing).settings
+        shipped = read_shipped(arguments.postprocessing)
+        check_made_for(arguments.postprocessing, shipped, arguments.sources)
+        settings = shipped.settings
     else:
         try:
             settings = Postprocessing(threshold=THRESHOLD if arguments.threshold is None else arguments.threshold)

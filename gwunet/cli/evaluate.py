@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from gwunet.cli.command import make_parser, run
 from gwunet.cli.evaluation_text import format_comparison, format_summary
 from gwunet.cli.processes import add_processes_flag, processes
+from gwunet.cli.progress import bar
 from gwunet.errors import UsageError
+from gwunet.trained import SUMMARY
 
 if TYPE_CHECKING:
     from gwunet.evaluation import Summary
 
 __all__ = ["format_summary", "main"]
-
-SUMMARY_NAME = "summary.json"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     if output is not None and output.suffix != ".json":
         raise UsageError(f"-o {output}: found the ending {output.suffix!r}; wanted the name of a .json file")
     if len(predictions) == 1:
-        output = output or predictions[0] / SUMMARY_NAME
+        output = output or predictions[0] / SUMMARY
         print(format_summary(_scored(arguments, predictions[0], output)))
         print(f"\nwritten: {output} and {output.with_suffix('.csv').name}")
         return
@@ -68,12 +68,15 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 def _compare(arguments: argparse.Namespace, predictions: dict[str, Path]) -> None:
     from gwunet.evaluation.comparison import compare
+    from gwunet.evaluation.tables import check_tables
     from gwunet.jsonio import write_json
 
-    summaries = {name: _scored(arguments, folder, folder / SUMMARY_NAME) for name, folder in predictions.items()}
+    for folder in predictions.values():
+        check_tables(folder / SUMMARY)
+    summaries = {name: _scored(arguments, folder, folder / SUMMARY) for name, folder in predictions.items()}
     comparison = compare(summaries)
     print(format_comparison(comparison))
-    print(f"\nwritten: {SUMMARY_NAME} and tables in each folder")
+    print(f"\nwritten: {SUMMARY} and tables in each folder")
     if arguments.output is not None:
         write_json(arguments.output, comparison)
         print(f"written: {arguments.output}")
@@ -89,7 +92,7 @@ def _scored(arguments: argparse.Namespace, prediction: Path, output: Path) -> "S
         wires=arguments.wires,
         allow_missing=arguments.allow_missing,
         processes=processes(arguments),
-        progress=True,
+        progress=bar,
     )
 
 

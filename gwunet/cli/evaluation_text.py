@@ -36,7 +36,8 @@ def format_summary(summary: "Summary") -> str:
         "",
         "worst frames by Dice:",
     ]
-    worst = sorted(summary.frames, key=lambda frame: (frame["dice"], frame["case"]))[:WORST_SHOWN]
+    scored = [frame for frame in summary.frames if frame["dice"] is not None]
+    worst = sorted(scored, key=lambda frame: (frame["dice"], frame["case"]))[:WORST_SHOWN]
     return "\n".join([*lines, *(f"  {_described(frame)}" for frame in worst)])
 
 
@@ -198,4 +199,5 @@ def _patient_lines(patients: "Sequence[GroupScores]") -> list[str]:
 
 def _described(frame: Mapping[str, Any]) -> str:
     rates = ", ".join(f"{name} {frame[name]:.2f}" for name in ("precision", "recall"))
-    return f"{frame['dice']:.4f}  {frame['case']}  {rates}, breaks {frame['breaks']:g}"
+    breaks = "missed" if frame["breaks"] is None else f"breaks {frame['breaks']:g}"
+    return f"{frame['dice']:.4f}  {frame['case']}  {rates}, {breaks}"

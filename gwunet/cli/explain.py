@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from gwunet.cli.command import add_device_flag, add_workspace_flag, make_parser, run
+from gwunet.cli.named_trainer import trainer_named
 from gwunet.cli.progress import bar
 
 
@@ -17,7 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "-c", dest="configurations", nargs="+", metavar="NAME", help="without it all whose fold is validated"
     )
-    parser.add_argument("-tr", dest="trainer", metavar="TRAINER", help="where several were used")
+    parser.add_argument("-tr", dest="trainer", metavar="TRAINER", help="where several were used; or module:Class")
     parser.add_argument("-f", dest="fold", default="0", metavar="FOLD", help="whose validation frames are shown")
     parser.add_argument("-o", dest="output", type=Path, metavar="FOLDER", help="without it among the dataset's results")
     parser.add_argument("-n", dest="n_frames", type=int, default=4, metavar="N", help="frames, from worst to best")
@@ -38,7 +39,7 @@ def _command(arguments: argparse.Namespace) -> None:
         arguments.output,
         workspace=arguments.workspace,
         configurations=arguments.configurations,
-        trainer=arguments.trainer,
+        trainer=trainer_named(arguments.trainer),
         fold=arguments.fold,
         cases=arguments.cases,
         n_frames=arguments.n_frames,

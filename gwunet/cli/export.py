@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from gwunet.cli.command import add_workspace_flag, make_parser, run
+from gwunet.cli.named_trainer import trainer_named
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,17 +45,13 @@ def main(argv: list[str] | None = None) -> int:
 
 def _command(arguments: argparse.Namespace) -> int:
     from gwunet.exporting import export_model
-    from gwunet.registry import class_name
-    from gwunet.training import TRAINERS
 
-    if arguments.trainer is not None and ":" in arguments.trainer:
-        TRAINERS.find(arguments.trainer)  # its module may register the network that the checkpoint names
     done = export_model(
         arguments.dataset,
         arguments.output,
         format=arguments.format,
         configuration=arguments.configuration,
-        trainer=arguments.trainer and class_name(arguments.trainer),
+        trainer=trainer_named(arguments.trainer),
         folds=arguments.folds,
         checkpoint=arguments.checkpoint,
         workspace=arguments.workspace,

@@ -4,11 +4,15 @@ import argparse
 from typing import TYPE_CHECKING
 
 from gwunet.cli.command import add_device_flag, add_workspace_flag, make_parser, run
+from gwunet.cli.named_trainer import trainer_named
 from gwunet.cli.processes import add_processes_flag, processes
 from gwunet.cli.progress import bar
 
 if TYPE_CHECKING:
     from gwunet.best_configuration import BestConfiguration, Candidate
+
+SHOWN = {"cldice": "clDice", "breaks": "breaks"}
+"""Of masks as they ship, beside the Dice."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME",
         help="configurations to compare; without it all that have every fold trained",
     )
-    parser.add_argument("-tr", dest="trainer", metavar="TRAINER", help="of this trainer alone")
+    parser.add_argument("-tr", dest="trainer", metavar="TRAINER", help="of this trainer alone; or module:Class")
     parser.add_argument(
         "--folds", nargs="+", type=int, metavar="FOLD", help="judge on these folds alone; without it on all"
     )
@@ -50,7 +54,7 @@ def _command(arguments: argparse.Namespace) -> None:
     best = find_best_configuration(
         arguments.dataset,
         configurations=arguments.configurations,
-        trainer=arguments.trainer,
+        trainer=trainer_named(arguments.trainer),
         folds=arguments.folds,
         ensembles=not arguments.disable_ensembling,
         workspace=workspace,
@@ -75,6 +79,12 @@ def describe(best: "BestConfiguration") -> list[str]:
         f"{'clDice':>8}{'breaks':>8}",
         *(_row(candidate, width) for candidate in best.candidates),
         "postprocessed: settings of each fold chosen on the others; what stands right of it is of masks as they ship",
+        *(
+            f"{SHOWN[metric]} of {candidate.name}: {candidate.left_out[metric]}"
+            for candidate in best.candidates
+            for metric in SHOWN
+            if metric in candidate.left_out
+        ),
         "",
     ]
     for difference in best.differences:
@@ -89,7 +99,8 @@ def describe(best: "BestConfiguration") -> list[str]:
 def _row(candidate: "Candidate", width: int) -> str:
     interval = "-" if candidate.interval is None else "{:.4f} to {:.4f}".format(*candidate.interval)
     shipped = candidate.as_planned if candidate.ships == "as planned" else candidate.postprocessed
+    breaks = "-" if shipped["breaks"] is None else f"{shipped['breaks']:.2f}"
     return (
         f"{candidate.name:{width}}{candidate.as_planned['dice']:16.4f}{candidate.postprocessed['dice']:15.4f}  "
-        f"{candidate.ships:13}  {interval:>16}{shipped['cldice']:8.4f}{shipped['breaks']:8.2f}"
+        f"{candidate.ships:13}  {interval:>16}{shipped['cldice']:8.4f}{breaks:>8}"
     )

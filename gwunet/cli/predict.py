@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from gwunet.cli.command import DONE, FAILED, add_device_flag, add_workspace_flag, make_parser, run
 from gwunet.cli.interruption import ending_on_signals
+from gwunet.cli.named_trainer import trainer_named
 from gwunet.cli.progress import bar
 from gwunet.cli.wire_flags import add_wire_flags, wanted_wires
 from gwunet.errors import DatasetError, OutputError, UsageError
@@ -232,41 +233,21 @@ def _load_file(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple[
 def _load_trained(arguments: argparse.Namespace, options: dict[str, Any]) -> tuple["Predictor", dict[str, Any]]:
     if arguments.runtime == "onnx" or arguments.provider:
         raise UsageError("--runtime onnx and --provider need an exported model: -m FILE, made by gw_export")
-    from gwunet.checkpoint import digest_of
     from gwunet.inference.predictor import Predictor
-    from gwunet.inference.run_record import DIGEST
-    from gwunet.inference.trained_folds import find_model, fold_checkpoints
-    from gwunet.registry import class_name
-    from gwunet.trained import fold_name, parts_of
-    from gwunet.workspace import Workspace
 
-    trainer = arguments.trainer
-    if trainer is not None and ":" in trainer:
-        from gwunet.training import TRAINERS
-
-        TRAINERS.find(trainer)  # its module may register the network that the checkpoint names
-        trainer = class_name(trainer)
-    configuration: str = arguments.configuration or CONFIGURATION
-    checkpoint: Literal["final", "best"] = arguments.checkpoint or "final"
-    workspace = Workspace.find(arguments.workspace)
-    dataset = workspace.dataset_name(arguments.dataset)
-    base = find_model(workspace, dataset, configuration, trainer)
-    files = {fold_name(path.parent): path for path in fold_checkpoints(base, arguments.folds, checkpoint)}
-    folds = list(files)
     predictor = Predictor.from_results(
-        dataset,
-        configuration=configuration,
-        trainer=trainer,
-        folds=folds,
-        checkpoint=checkpoint,
-        workspace=workspace,
+        arguments.dataset,
+        configuration=arguments.configuration or CONFIGURATION,
+        trainer=trainer_named(arguments.trainer),
+        folds=arguments.folds,
+        checkpoint=arguments.checkpoint or "final",
+        workspace=arguments.workspace,
         precision=arguments.precision,
         compile=arguments.compile,
         **options,
     )
-    trained = {"configuration": configuration, "trainer": parts_of(base.name)[1], "folds": folds}
-    digests = {fold: digest_of(path) for fold, path in files.items()}
-    return predictor, {"dataset": dataset, **trained, "checkpoint": checkpoint, DIGEST: digests}
+    assert predictor.trained is not None
+    return predictor, predictor.trained.for_record()
 
 
 def _predict_live(arguments: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from gwunet.cli.command import add_workspace_flag, make_parser, run
+from gwunet.cli.progress import bar
 from gwunet.errors import DatasetError, UsageError
 
 
@@ -55,8 +56,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _synthesize(arguments: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from gwunet.synthetic import synthesize_dataset
     from gwunet.workspace import Workspace
 
@@ -64,29 +63,23 @@ def _synthesize(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--wires: found {arguments.wires!r}, wanted 1, 2 or mixed")
     size = _parse_size(arguments.size)
     folder = dataset_folder(Workspace.find(arguments.workspace).raw, arguments.dataset)
-    with tqdm(desc=folder.name, unit="frame") as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        synthesize_dataset(
-            folder,
-            patients=arguments.patients,
-            sequences=arguments.sequences,
-            frames=arguments.frames,
-            size=size,
-            wires="mixed" if arguments.wires == "mixed" else 1 if arguments.wires == "1" else 2,
-            bits=arguments.bits,
-            border=int(arguments.border) if re.fullmatch(r"\d+", arguments.border, re.ASCII) else arguments.border,
-            collimator=arguments.collimator,
-            wire_width=(arguments.wire_width[0], arguments.wire_width[1]),
-            seed=arguments.seed,
-            test_patients=arguments.test_patients,
-            overwrite=arguments.overwrite,
-            processes=arguments.processes,
-            progress=progress,
-        )
+    synthesize_dataset(
+        folder,
+        patients=arguments.patients,
+        sequences=arguments.sequences,
+        frames=arguments.frames,
+        size=size,
+        wires="mixed" if arguments.wires == "mixed" else 1 if arguments.wires == "1" else 2,
+        bits=arguments.bits,
+        border=int(arguments.border) if re.fullmatch(r"\d+", arguments.border, re.ASCII) else arguments.border,
+        collimator=arguments.collimator,
+        wire_width=(arguments.wire_width[0], arguments.wire_width[1]),
+        seed=arguments.seed,
+        test_patients=arguments.test_patients,
+        overwrite=arguments.overwrite,
+        processes=arguments.processes,
+        progress=bar,
+    )
     print(folder)
 
 

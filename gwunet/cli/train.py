@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gwunet.cli.command import add_device_flag, add_workspace_flag, make_parser, run
+from gwunet.cli.progress import bar
 
 if TYPE_CHECKING:
-    from gwunet.training import TrainConfig
+    from gwunet.evaluation import Summary
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 def _command(arguments: argparse.Namespace) -> int:
     from gwunet.cli.launch import launch
     from gwunet.device import keep_freed_memory, resolve_device
-    from gwunet.training import TrainConfig, continuable
+    from gwunet.training import TrainableModel, TrainConfig
     from gwunet.world import joined
 
     options = TrainConfig(
@@ -77,51 +78,38 @@ def _command(arguments: argparse.Namespace) -> int:
         tensorboard=arguments.tensorboard,
         pretrained_weights=arguments.pretrained_weights,
     )
-    if len(arguments.folds) > 1:
-        _check_folds(arguments)
-    if arguments.num_gpus != 1:
-        return launch(arguments.num_gpus, arguments.device)
-    keep_freed_memory()
-    named = {"configuration": arguments.configuration, "trainer": arguments.trainer, "workspace": arguments.workspace}
-    going_on = continuable(arguments.dataset, arguments.folds, **named) if arguments.resume else ()
-    with joined(resolve_device(arguments.device).type):
-        for fold in arguments.folds:
-            # Of several folds some may not have begun when training was broken off.
-            resume = arguments.resume and (fold in going_on or not going_on)
-            _train(fold, arguments, options, resume)
-    return 0
-
-
-def _check_folds(arguments: argparse.Namespace) -> None:
-    """Refuse a fold that does not exist before hours are spent on those before it."""
-    from gwunet.dataset import Dataset
-    from gwunet.training import read_splits
-    from gwunet.workspace import Workspace
-
-    workspace = Workspace.find(arguments.workspace)
-    name = workspace.dataset_name(arguments.dataset)
-    raw = Dataset.open(workspace.raw_dataset(name))
-    splits = read_splits(workspace.preprocessed_dataset(name), raw, arguments.allow_leaking_splits)
-    for fold in arguments.folds:
-        splits.fold(fold)
-
-
-def _train(fold: str, arguments: argparse.Namespace, options: "TrainConfig", resume: bool) -> None:
-    from gwunet.training import train
-    from gwunet.world import World
-
-    summary = train(
+    model = TrainableModel.open(
         arguments.dataset,
-        fold,
         configuration=arguments.configuration,
         trainer=arguments.trainer,
         workspace=arguments.workspace,
-        options=options,
-        resume=resume,
-        overwrite=arguments.overwrite,
-        validate_only=arguments.validate_only,
         allow_leaking_splits=arguments.allow_leaking_splits,
     )
+    for fold in arguments.folds:  # one that does not exist is refused before hours are spent on those before it
+        model.fold(fold)
+    if arguments.num_gpus != 1:
+        return launch(arguments.num_gpus, arguments.device)
+    keep_freed_memory()
+    # Of several folds some may not have begun when training was broken off.
+    going_on = [fold for fold in arguments.folds if arguments.resume and model.has_begun(fold)]
+    with joined(resolve_device(arguments.device).type):
+        for fold in arguments.folds:
+            resume = arguments.resume and (fold in going_on or not going_on)
+            summary = model.train(
+                fold,
+                options=options,
+                resume=resume,
+                overwrite=arguments.overwrite,
+                validate_only=arguments.validate_only,
+                progress=bar,
+            )
+            _tell(fold, summary)
+    return 0
+
+
+def _tell(fold: str, summary: "Summary | None") -> None:
+    from gwunet.world import World
+
     if not World.from_environment().is_writer:
         return
     if summary is None:

@@ -19,7 +19,7 @@ from gwunet.convert.shapes import Drawing, Kind, Shape, check_labels, draw_annot
 from gwunet.convert.strokes import Points, check_width
 from gwunet.convert.writer import DatasetWriter
 from gwunet.errors import DatasetError, FrameError, UsageError
-from gwunet.io.frames import read_frame
+from gwunet.io.frames import FRAME_ENDINGS, read_frame
 
 LARGEST_FILE_MB = 256
 """Tens of thousands of annotated frames; parsed, a file takes several times its size in memory."""
@@ -119,10 +119,14 @@ def _convert_image(
         # Projects with subsets have a folder for each of them in the export.
         subset = element.get("subset")
         places = [relative, *([relative_path(f"{subset}/{relative}")] if subset else [])]
-        picture = next((folder / place for place in places if (folder / place).is_file()), None)
-        if picture is None:
+        pictures = next(filter(None, (_pictures(folder / place) for place in places)), [])
+        if not pictures:
             raise FrameError(f"found no such frame in {folder}; wanted it there: add it, or name its folder (--images)")
-        seen.add(picture.resolve())
+        seen.update(picture.resolve() for picture in pictures)
+        if len(pictures) > 1:
+            names = " and ".join(picture.name for picture in pictures)
+            raise FrameError(f"found {names}; wanted one frame of this name: keep the one that was annotated")
+        (picture,) = pictures
         frame = read_frame(picture)
         size = (frame.shape[0], frame.shape[1])
         _check_size(element, size)
@@ -136,6 +140,16 @@ def _convert_image(
         if shape.kind == "point":
             writer.skip(where, f"{shape.name}: left out, because a point covers no area", on_purpose=True)
     add_frame(writer, relative, frame, mask, where, picture=picture)
+
+
+def _pictures(place: Path) -> list[Path]:
+    """The frame at a place, or else those there with any ending: without it CVAT names the frames of a video."""
+    if place.is_file():
+        return [place]
+    endings = (*FRAME_ENDINGS, *(ending.upper() for ending in FRAME_ENDINGS))
+    found = [path for path in (place.with_name(place.name + ending) for ending in endings) if path.is_file()]
+    # On file systems that do not tell A from a, one file is found twice.
+    return list({path.stat().st_ino: path for path in reversed(found)}.values())
 
 
 def _check_size(element: ET.Element, shape: tuple[int, int]) -> None:

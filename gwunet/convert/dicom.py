@@ -2,8 +2,8 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,16 @@ import numpy as np
 from gwunet.convert.pseudonym import Pseudonyms
 from gwunet.convert.rate import RateSelection, check_rate
 from gwunet.convert.writer import DatasetWriter
-from gwunet.errors import DatasetError, FrameError, UsageError
+from gwunet.errors import DatasetError, FrameError, UsageError, few
 from gwunet.io import dicom
-from gwunet.io.dicom import DicomRun
+from gwunet.io.dicom import DICOM_ENDINGS, DicomRun
 from gwunet.io.dicom_elements import Elements, is_dicom, read_elements
+from gwunet.io.dicom_order import OrderTags, in_order, warn_of_names
+from gwunet.progress import Progress, no_progress
 
 MODALITIES = ("XA", "RF")
+_NAMED = 5
+"""Files with text in the pixels that a warning names."""
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +31,12 @@ class _Instance:
 
     path: Path
     patient: str
+    patient_of_any: str
+    """The patient's name where nobody says who gave the number; the same where this file does not."""
     series: str
     site: str | None
     name: str
-    order: tuple[float, str]
+    order: OrderTags
     n_frames: int
     burned_in: str | None
 
@@ -41,21 +47,21 @@ def convert_dicom(
     *,
     pseudonyms: Pseudonyms,
     rate_hz: float | None = None,
-    progress: Callable[[], object] | None = None,
+    progress: Progress = no_progress,
 ) -> None:
     """Convert X-ray angiography (XA) and radiofluoroscopy (RF).
 
     The frames have no annotation, so they go to imagesTs. Patients, series, files and hospitals get names made with the
     workspace's key; no name, number or date is taken over. A hospital is what Institution Name (0008,0080) spells,
     letter by letter; where that is absent, so is the site. A series is one sequence: the frames of its files are
-    numbered on, by instance number.
+    numbered on, in the order of ``gwunet.io.dicom_order.in_order``.
 
     Args:
         source: a file, or a folder with files in it and in the folders below.
         writer: the dataset to write to.
         pseudonyms: makes the names.
         rate_hz: frames per second to take from each run; None takes all.
-        progress: called after each frame that was looked at.
+        progress: see ``gwunet.progress.Progress``; of the frames that are looked at, taken or not.
 
     Raises:
         UsageError: there is no such source, or the rate is impossible.
@@ -63,6 +69,7 @@ def convert_dicom(
     """
     check_rate(rate_hz)
     instances, copies = _scan(source, writer, pseudonyms)
+    instances = _with_joined_patients(instances)
     _warn_of_burned_in_text(instances)
     for path, original in copies:
         try:
@@ -71,11 +78,9 @@ def convert_dicom(
             writer.skip(str(path), f"the same SOP instance as {original}, and one of the two is damaged: {problem}")
         else:
             writer.skip(str(path), f"the same SOP instance with the same pixels as {original}", on_purpose=True)
-    next_number: dict[tuple[str, str], int] = defaultdict(int)
-    for instance in sorted(instances, key=lambda instance: (instance.patient, instance.series, instance.order)):
-        first = next_number[instance.patient, instance.series]
-        next_number[instance.patient, instance.series] += instance.n_frames
-        _convert_run(instance, writer, first, rate_hz, progress)
+    looked_at = _convert_all(instances, writer, rate_hz)
+    for _ in progress(looked_at, sum(instance.n_frames for instance in instances), "convert"):
+        pass
 
 
 def _scan(
@@ -87,7 +92,8 @@ def _scan(
     first_of: dict[str, Path] = {}
     for path in _files(source):
         try:
-            if not is_dicom(path):
+            is_meant = path.suffix.lower() in DICOM_ENDINGS or not path.stat().st_size  # damaged, then
+            if not is_meant and not is_dicom(path):
                 writer.skip(str(path), "no DICOM file", on_purpose=True)
                 continue
             elements = read_elements(path)
@@ -128,18 +134,41 @@ def _instance(elements: Elements, run: DicomRun, uid: str | None, pseudonyms: Ps
     identity = (elements.text(dicom.PATIENT_ID_ISSUER) or "", patient) if patient else ("study", study)
     series = elements.text(dicom.SERIES_INSTANCE) or study
     name = pseudonyms.name("instance", uid or str(elements.path))
-    number = elements.number(dicom.INSTANCE_NUMBER)
     institution = elements.text(dicom.INSTITUTION_NAME)
     return _Instance(
         path=elements.path,
         patient="p" + pseudonyms.name("patient", *identity),
+        patient_of_any="p" + pseudonyms.name("patient", *(("", patient) if patient else identity)),
         series="s" + pseudonyms.name("series", series),
         site=None if institution is None else "h" + pseudonyms.name("site", institution),
         name="i" + name,
-        order=(float("inf") if number is None else number, name),
+        order=OrderTags.of(elements),
         n_frames=run.format.n_frames,
         burned_in=elements.text(dicom.BURNED_IN_ANNOTATION),
     )
+
+
+def _with_joined_patients(instances: list[_Instance]) -> list[_Instance]:
+    """Those of a number that stands in some files with, in others without its issuer are one patient's.
+
+    Files straight from the device have no issuer, those of the archive have. Two patients taken for one make a group
+    larger; one taken for two would be in both halves of a fold.
+    """
+    without_issuer = {instance.patient for instance in instances if instance.patient == instance.patient_of_any}
+    joined = [
+        replace(instance, patient=instance.patient_of_any) if instance.patient_of_any in without_issuer else instance
+        for instance in instances
+    ]
+    several = {
+        after.patient for before, after in zip(instances, joined, strict=True) if before.patient != after.patient
+    }
+    if several:
+        logger.warning(
+            "%d patient numbers stand in some files with, in others without Issuer of Patient ID (0010,0021): each is "
+            "taken for one patient; if several hospitals gave them, convert their files into datasets of their own",
+            len(several),
+        )
+    return joined
 
 
 def _warn_of_burned_in_text(instances: list[_Instance]) -> None:
@@ -156,7 +185,7 @@ def _warn_of_burned_in_text(instances: list[_Instance]) -> None:
         "Burned In Annotation (0028,0301) is YES in %d files%s and absent in %d: names and dates may be written in the "
         "pixels; look at the frames before they leave the hospital",
         len(marked),
-        f" ({', '.join(marked[:5])}{', ...' if len(marked) > 5 else ''})" if marked else "",
+        f" ({few(marked, _NAMED)})" if marked else "",
         unknown,
     )
 
@@ -174,26 +203,37 @@ def _check_copy(path: Path, original: Path) -> None:
         )
 
 
-def _convert_run(
-    instance: _Instance,
-    writer: DatasetWriter,
-    first: int,
-    rate_hz: float | None,
-    progress: Callable[[], object] | None,
-) -> None:
+def _convert_all(instances: list[_Instance], writer: DatasetWriter, rate_hz: float | None) -> Iterator[None]:
+    """Comes back before each frame that is looked at."""
+    by_series: dict[tuple[str, str], dict[str, _Instance]] = defaultdict(dict)
+    for instance in instances:
+        by_series[instance.patient, instance.series][str(instance.path)] = instance
+    named = []
+    for _, members in sorted(by_series.items()):
+        ordered, by_name = in_order({path: instance.order for path, instance in members.items()})
+        if by_name:
+            named.append(ordered[0])
+        first = 0
+        for instance in map(members.__getitem__, ordered):
+            yield from _convert_run(instance, writer, first, rate_hz)
+            first += instance.n_frames
+    warn_of_names(named)
+
+
+def _convert_run(instance: _Instance, writer: DatasetWriter, first: int, rate_hz: float | None) -> Iterator[None]:
     run = DicomRun.open(instance.path)
     times = run.times_ms
     if rate_hz is not None and times is None:
-        writer.skip(
-            str(instance.path),
-            "neither Frame Time, Frame Time Vector nor Cine Rate, so that no rate can be taken from it: convert it "
-            "without --rate",
+        what = (
+            "neither Frame Time, Frame Time Vector nor Cine Rate"
+            if instance.n_frames > 1
+            else "a single frame, which does not say how long after the one before it was taken"
         )
+        writer.skip(str(instance.path), f"{what}, so that no rate can be taken from it: convert it without --rate")
         return
     selection = RateSelection(rate_hz=rate_hz, frame_time_ms=run.frame_time_ms)
     for index in range(instance.n_frames):
-        if progress is not None:
-            progress()
+        yield
         if not selection.takes(0.0 if times is None else times[index]):
             continue
         source = str(instance.path) if instance.n_frames == 1 else f"{instance.path} frame {index + 1}"

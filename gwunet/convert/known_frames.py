@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.dataset import Case, Dataset
+from gwunet.dataset import FRAMES, TEST_FRAMES, Case, Dataset
 from gwunet.errors import FrameError, GwunetError
 from gwunet.io.frames import read_frame
 from gwunet.jsonio import parse_json
-
-_IMAGE_FOLDERS = ("imagesTr", "imagesTs")
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +61,7 @@ class KnownFrames:
         return None
 
     def _folders(self, place: Path) -> Iterator[Path]:
-        own = place.parent.parent if place.parent.name in _IMAGE_FOLDERS else None
+        own = place.parent.parent if place.parent.name in (FRAMES, TEST_FRAMES) else None
         if own is not None:
             yield own
         if self._raw is not None and self._raw.is_dir():

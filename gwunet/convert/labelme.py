@@ -10,6 +10,7 @@ Flags, groups and descriptions do not change a mask and are not read.
 import base64
 import dataclasses
 import io
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ _KINDS: dict[str, Kind] = {
 }
 _CIRCLE_POINTS = 360
 """Vertices of a circle; one of 1000 px across is met within 0.02 px."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,9 +79,10 @@ def convert_labelme(
 ) -> None:
     """Convert frames annotated in Labelme.
 
-    A frame is the picture beside the JSON file that ``imagePath`` names, else the one inside the file. A file without
-    shapes of the labels gives an empty mask, and a frame without a file goes to imagesTs. All shapes of a frame are
-    joined. A file that cannot be used whole is skipped with its reason.
+    A frame is the picture beside the JSON file that ``imagePath`` names, else the one inside the file. A file that
+    names another picture while one of its own name is there is skipped: it may be a copy made to begin with. A file
+    without shapes of the labels gives an empty mask, and a frame without a file goes to imagesTs. All shapes of a frame
+    are joined. A file that cannot be used whole is skipped with its reason.
 
     Args:
         source: a JSON file, or a folder of them with the frames; nested folders are patients and sequences.
@@ -97,6 +101,7 @@ def convert_labelme(
     drawing = Drawing(labels=None if labels is None else tuple(labels), width_px=width_px, smooth=smooth)
     found: set[str] = set()
     mentioned: set[Path] = set()
+    annotated_by: dict[Path, Path] = {}
     for path in source_files(source, ".json", "the JSON files that Labelme saves"):
         mentioned.update(path.with_suffix(ending).resolve() for ending in FRAME_ENDINGS)
         try:
@@ -105,6 +110,7 @@ def convert_labelme(
             picture = _picture_beside(path, document.imagePath)
             if picture is not None:
                 mentioned.add(picture.resolve())
+                _check_is_own(path, picture)
             frame = _read_picture(path, document) if picture is None else read_frame(picture)
             shapes, mask = _draw(document, (frame.shape[0], frame.shape[1]), drawing)
         except (DatasetError, SchemaError) as problem:
@@ -113,6 +119,8 @@ def convert_labelme(
         for shape in shapes:
             if shape.kind == "point":
                 writer.skip(str(path), f"{shape.name}: left out, because a point covers no area", on_purpose=True)
+        if picture is not None and (other := annotated_by.setdefault(picture.resolve(), path)) != path:
+            logger.warning("%s: its picture %s is that of %s too: one frame is two cases", path, picture.name, other)
         relative = path.relative_to(source).with_suffix(".png") if source.is_dir() else Path(f"{path.stem}.png")
         add_frame(writer, PurePosixPath(relative.as_posix()), frame, mask, str(path), picture=picture or path)
     check_labels(drawing, found)
@@ -149,6 +157,18 @@ def _picture_beside(path: Path, name: str | None) -> Path | None:
     if not given.is_absolute() and not given.drive and not given.root:
         places.insert(0, path.parent.joinpath(*given.parts))
     return next((place for place in places if place.is_file()), None)
+
+
+def _check_is_own(path: Path, picture: Path) -> None:
+    """Refuses a file that names another's picture while one of its own name is there: which is meant, nobody knows."""
+    if picture.stem == path.stem:
+        return
+    for other in (path.with_suffix(ending) for ending in FRAME_ENDINGS):
+        if other.is_file():
+            raise FrameError(
+                f"{path}: imagePath: found {picture.name} and beside the file {other.name}; wanted the frame that was "
+                "annotated: correct imagePath, or move the other picture away"
+            )
 
 
 def _read_picture(path: Path, document: _Document) -> NDArray[Any]:

@@ -2,13 +2,14 @@
 
 Coordinates are 0-based pixel centres, row then column: the pixel in the corner covers -0.5 to 0.5 in both.
 
-Reference: Dual-guidewire LinkNet paper, section II-A: points are marked on the wire and a spline is fitted to them. The
-paper gives neither the kind of spline nor the width; here it interpolates, and the width is the annotator's to say.
+References: Dual-guidewire LinkNet paper, section II-A: points are marked on the wire and a spline is fitted to them.
+The paper gives neither the kind of spline nor the width; here it interpolates, and the width is the annotator's to say.
+E. Lee, "Choosing nodes in parametric curve interpolation", Computer-Aided Design 21, 1989: the centripetal parameter.
 """
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import make_interp_spline
+from scipy.interpolate import CubicSpline
 from skimage import draw
 
 from gwunet.errors import DatasetError, UsageError
@@ -25,6 +26,9 @@ _LONGEST_IN_FRAMES = 20
 """Length of a curve in heights plus widths of the frame; longer ones are not drawn by hand."""
 _PIECE = 256
 """Segments drawn at a time, to bound the memory."""
+_CENTRIPETAL = 0.5
+"""Power of the distance between two points in the curve's parameter. With 1, a long piece beside short ones in a bend
+swings out by tens of pixels; people mark straight pieces by their ends and bends by many points."""
 
 
 def check_width(width_px: float) -> None:
@@ -41,11 +45,11 @@ def curve_through(points: Points, *, smooth: bool) -> Points:
 
     Args:
         points: (N, 2) row and column; points that repeat the one before are left out.
-        smooth: True for the interpolating cubic spline over the chord length (a parabola through three points, a line
-            through two), False for straight lines from point to point.
+        smooth: True for the natural cubic spline over the centripetal parameter, which is straight at its ends and
+            keeps near the straight lines where the points are far apart; False for those lines.
 
     Returns:
-        (M, 2) points at most about a pixel apart, the clicked ones among them.
+        (M, 2) points at most about 1.5 px apart, the clicked ones among them.
 
     Raises:
         DatasetError: fewer than two different points.
@@ -54,10 +58,14 @@ def curve_through(points: Points, *, smooth: bool) -> Points:
     points = points[np.concatenate([[True], steps > _SAME_PX])] if len(points) else points
     if len(points) < 2:
         raise DatasetError("found fewer than two different points; wanted at least two: mark the wire along its length")
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    chords = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    along = np.concatenate([[0.0], np.cumsum(chords)])
     positions = np.union1d(np.linspace(0, along[-1], int(np.ceil(along[-1])) + 1), along)
-    degree = min(3, len(points) - 1) if smooth else 1
-    return np.asarray(make_interp_spline(along, points, k=degree)(positions))
+    if not smooth:
+        return np.stack([np.interp(positions, along, values) for values in points.T], axis=1)
+    parameter = np.concatenate([[0.0], np.cumsum(chords**_CENTRIPETAL)])
+    curve = CubicSpline(parameter, points, bc_type="natural")
+    return np.asarray(curve(np.interp(positions, along, parameter)))
 
 
 def draw_stroke(points: Points, width_px: float, shape: tuple[int, int], *, smooth: bool) -> Mask:

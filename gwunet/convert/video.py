@@ -1,12 +1,13 @@
 """Videos, as capture devices and workstations write them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from gwunet.convert.rate import RateSelection, check_rate
 from gwunet.convert.writer import DatasetWriter
 from gwunet.errors import FrameError, UsageError
 from gwunet.io.video import VIDEO_ENDINGS, Video
+from gwunet.progress import Progress, no_progress
 
 
 def convert_video(
@@ -14,7 +15,7 @@ def convert_video(
     writer: DatasetWriter,
     *,
     rate_hz: float | None = None,
-    progress: Callable[[], object] | None = None,
+    progress: Progress = no_progress,
 ) -> None:
     """Convert greyscale videos; their frames have no annotation, so they go to imagesTs.
 
@@ -25,13 +26,22 @@ def convert_video(
         source: a video, or a folder with videos in it and in the folders below.
         writer: the dataset to write to.
         rate_hz: frames per second to take from each video; None takes all.
-        progress: called after each frame that was looked at.
+        progress: see ``gwunet.progress.Progress``; of the frames that are looked at, taken or not.
 
     Raises:
         UsageError: there is no such source, the rate is impossible, or PyAV is not installed.
     """
     check_rate(rate_hz)
-    for path, inside in _files(source):
+    files = list(_files(source))
+    for _ in progress(_convert_all(files, writer, rate_hz), 0, "convert"):
+        pass
+
+
+def _convert_all(
+    files: list[tuple[Path, PurePosixPath]], writer: DatasetWriter, rate_hz: float | None
+) -> Iterator[None]:
+    """Comes back before each frame that is looked at."""
+    for path, inside in files:
         if path.suffix.lower() not in VIDEO_ENDINGS:
             writer.skip(str(path), f"no {', '.join(VIDEO_ENDINGS)} file", on_purpose=True)
             continue
@@ -41,7 +51,7 @@ def convert_video(
                 raise FrameError(
                     f"{path}: no frame rate, so that no other can be taken from it: convert it without --rate"
                 )
-            _convert_one(video, inside, writer, rate_hz, progress)
+            yield from _convert_one(video, inside, writer, rate_hz)
         except FrameError as problem:
             writer.skip(str(path), str(problem).removeprefix(f"{path}: "))
 
@@ -59,18 +69,11 @@ def _files(source: Path) -> Iterator[tuple[Path, PurePosixPath]]:
             yield path, inside
 
 
-def _convert_one(
-    video: Video,
-    inside: PurePosixPath,
-    writer: DatasetWriter,
-    rate_hz: float | None,
-    progress: Callable[[], object] | None,
-) -> None:
+def _convert_one(video: Video, inside: PurePosixPath, writer: DatasetWriter, rate_hz: float | None) -> Iterator[None]:
     selection = RateSelection(rate_hz=rate_hz, frame_time_ms=video.frame_time_ms)
     sequence = str(inside)  # with its ending: a.avi and a.mp4 may lie side by side
     for index, frame in enumerate(video.frames()):
-        if progress is not None:
-            progress()
+        yield
         if not selection.takes(frame.time_ms or 0.0):
             continue
         writer.add(

@@ -213,13 +213,10 @@ class DatasetWriter:
         return description
 
     def _guess_what_is_undeclared(self) -> None:
-        """Give training cases without patient and sequence what their names say: a dataset declares all or none."""
-        bare = [
-            name
-            for name, entry in self._cases.items()
-            if self._halves[name] == "Tr" and not {"patient", "sequence"} & entry.keys()
-        ]
-        for name, origin in guessed_origins(bare, [], str(self._folder)).items() if bare else ():
+        """Give cases without patient and sequence what their names say: a dataset declares all or none."""
+        bare = [name for name, entry in self._cases.items() if not {"patient", "sequence"} & entry.keys()]
+        training, test = ([name for name in bare if self._halves[name] == half] for half in ("Tr", "Ts"))
+        for name, origin in guessed_origins(training, test, str(self._folder)).items():
             self._cases[name].setdefault("sequence", origin.sequence)
             if origin.frame is not None:
                 self._cases[name].setdefault("frame", origin.frame)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.exposed_field import bounding_box
+from gwunet.thinning import thinned
 
 TUBE_RADIUS_PX = 2
 """As published: the skeleton alone would be too thin to survive resampling and to draw a network towards it."""
@@ -24,13 +25,11 @@ def tubed_skeleton(wire: NDArray[np.bool_]) -> NDArray[np.bool_]:
     Returns:
         ``(H, W)``, True on wire only.
     """
-    from skimage.morphology import skeletonize
-
     tube = np.zeros_like(wire)
     if not wire.any():
         return tube
     inside = bounding_box(wire).slices
-    skeleton = skeletonize(wire[inside])  # type: ignore[no-untyped-call]
+    skeleton = thinned(wire[inside])
     near = np.pad(skeleton, TUBE_RADIUS_PX)
     for _ in range(TUBE_RADIUS_PX):
         grown = near.copy()

@@ -32,7 +32,7 @@ WIRE_BIT, IGNORE_BIT, FIELD_BIT, SKELETON_BIT = 1, 2, 4, 8
 """Bits of a byte in labels.bin."""
 LOCATION = np.dtype("<i4")
 """Of a wire pixel in locations.bin: its row times the crop's width plus its column."""
-PREPARING = 2
+PREPARING = 3
 """Raised when the same frames are preprocessed to something else, so that earlier stores are no longer up to date."""
 
 
@@ -220,7 +220,7 @@ def source_of(dataset: Dataset, preprocessing: Preprocessing) -> str:
 
 
 def is_up_to_date(folder: Path, dataset: Dataset, preprocessing: Preprocessing) -> bool:
-    """Whether ``folder`` holds the store that ``write_store`` would write."""
+    """Whether ``folder`` holds the store that would be written now."""
     try:
         return PreprocessedStore(folder).source == source_of(dataset, preprocessing)
     except (NotPreparedError, SchemaError):

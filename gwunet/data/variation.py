@@ -28,8 +28,9 @@ class GreyScale:
 
     @classmethod
     def of(cls, frame: StoredFrame) -> Self:
-        """That of a frame; 12 bits are told from 16 by the brightest pixel."""
-        return cls(frame.mean, max(frame.std, MIN_STD), float(2 ** int(frame.pixels.max()).bit_length() - 1))
+        """That of a frame; in 16 bits the brightest pixel tells how many of them the detector has."""
+        highest = 255 if frame.pixels.dtype == np.uint8 else 2 ** int(frame.pixels.max()).bit_length() - 1
+        return cls(frame.mean, max(frame.std, MIN_STD), float(highest))
 
     @property
     def black(self) -> float:

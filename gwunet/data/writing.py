@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.data.centreline import tubed_skeleton
-from gwunet.data.lock import locked
 from gwunet.data.packing import pack
 from gwunet.data.store import (
     FIELD_BIT,
@@ -156,27 +155,19 @@ class StoreWriter:
         write_json(self._folder / "store.json", index)
 
 
-def write_store(
+def write_locked(
     folder: Path,
     dataset: Dataset,
     preprocessing: Preprocessing,
     processes: int = 1,
     progress: Progress = no_progress,
 ) -> None:
-    """Preprocess every training frame of a dataset into ``folder``.
+    """Preprocess every training frame of a dataset into ``folder``, whose lock is held (``gwunet.data.lock``).
 
     Raises:
         FrameError: a frame or mask cannot be read.
-        OutputError: another command is writing there, or the disk is full.
+        OutputError: the disk is full, say.
     """
-    with locked(folder):
-        write_locked(folder, dataset, preprocessing, processes, progress)
-
-
-def write_locked(
-    folder: Path, dataset: Dataset, preprocessing: Preprocessing, processes: int, progress: Progress
-) -> None:
-    """``write_store`` for one who holds the folder's lock."""
     with StoreWriter(folder, dataset, preprocessing) as writer:
         cases = writer.missing
         for prepared in progress(_prepared(dataset, cases, preprocessing, processes), len(cases), "preprocess"):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.evaluation.metrics import METRICS, Counts, FrameScore, rates
+from gwunet.evaluation.metrics import METRICS, Counts, FrameScore, rates, wholes
 from gwunet.evaluation.resampling import (
     FEWEST_GROUPS,
     LEVEL,
@@ -19,6 +19,7 @@ from gwunet.evaluation.resampling import (
     ratios,
 )
 
+NO_FRAME = "no frame has the metric"
 NO_COUNTS = "no interval for the pooled value, which does not follow from counts; see per_frame_mean"
 
 
@@ -40,20 +41,29 @@ class Intervals:
     """Metric -> lower and upper limit of the mean per frame."""
     not_computed: Mapping[str, str] = field(default_factory=dict)
     """``pooled`` or ``per_frame_mean`` with the metric -> why it has no interval."""
+    n_groups_of: Mapping[str, int] = field(default_factory=dict)
+    """The same keys -> how many of the groups have a part in the metric, where not all have."""
 
 
 def bootstrap(groups: Sequence[Sequence[FrameScore]], unit: Unit, n_resamples: int = RESAMPLES) -> Intervals:
     """Percentile intervals from resampled groups; the same frames always give the same intervals.
 
-    There are none below ``FEWEST_GROUPS`` groups. Resamples in which a metric is undefined (no wire drawn, say) do not
-    count for it.
+    A metric in which fewer than ``FEWEST_GROUPS`` groups have a part has none, however many groups there are. Resamples
+    in which a metric is undefined (no wire drawn, say) do not count for it.
     """
     draws = draw(len(groups), n_resamples)
-    enough = len(groups) >= FEWEST_GROUPS
-    pooled = _limits(_resampled_pooled(groups, draws)) if enough else {}
-    means = _limits(_resampled_means(groups, draws)) if enough else {}
-    reasons = {f"pooled.{name}": _reason(groups, name, NO_COUNTS) for name in METRICS if name not in pooled}
-    reasons |= {f"per_frame_mean.{name}": _reason(groups, name) for name in METRICS if name not in means}
+    n_pooled, n_means = _groups_pooled(groups), _groups_with(groups)
+    pooled = _limits(_resampled_pooled(groups, draws), n_pooled)
+    means = _limits(_resampled_means(groups, draws), n_means)
+    # The pooled value of what does not follow from counts has the frames that have the metric.
+    numbers = {f"pooled.{name}": n_pooled.get(name, n_means[name]) for name in METRICS}
+    numbers |= {f"per_frame_mean.{name}": n_means[name] for name in METRICS}
+    reasons = {
+        f"{kind}.{name}": _reason(numbers[f"{kind}.{name}"], n_means[name], otherwise)
+        for kind, known, otherwise in (("pooled", pooled, NO_COUNTS), ("per_frame_mean", means, NO_FRAME))
+        for name in METRICS
+        if name not in known
+    }
     return Intervals(
         level=LEVEL,
         unit=unit,
@@ -63,6 +73,7 @@ def bootstrap(groups: Sequence[Sequence[FrameScore]], unit: Unit, n_resamples: i
         pooled=pooled,
         per_frame_mean=means,
         not_computed=reasons,
+        n_groups_of={key: number for key, number in numbers.items() if number < len(groups)},
     )
 
 
@@ -70,8 +81,24 @@ def _resampled_pooled(
     groups: Sequence[Sequence[FrameScore]], draws: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
     """Metric -> (R,) pooled score of every resample."""
-    counts = np.array([np.sum([frame.tally.counts for frame in group], axis=0) for group in groups])
-    return rates(Counts(*(draws @ counts).T))
+    return rates(Counts(*(draws @ _counts(groups)).T))
+
+
+def _counts(groups: Sequence[Sequence[FrameScore]]) -> NDArray[np.float64]:
+    """(groups, counts)"""
+    return np.array([np.sum([frame.tally.counts for frame in group], axis=0) for group in groups])
+
+
+def _groups_pooled(groups: Sequence[Sequence[FrameScore]]) -> dict[str, int]:
+    """Metric that follows from counts -> how many groups add to what it is a share or a mean of."""
+    return {name: int(np.count_nonzero(whole)) for name, whole in wholes(Counts(*_counts(groups).T)).items()}
+
+
+def _groups_with(groups: Sequence[Sequence[FrameScore]]) -> dict[str, int]:
+    """Metric -> how many groups have a frame with it."""
+    return {
+        name: sum(any(frame.scores.value(name) is not None for frame in group) for group in groups) for name in METRICS
+    }
 
 
 def _resampled_means(
@@ -85,12 +112,17 @@ def _resampled_means(
     return resampled
 
 
-def _limits(resampled: Mapping[str, NDArray[np.float64]]) -> dict[str, tuple[float, float]]:
-    return {name: found for name, values in resampled.items() if (found := limits(values)) is not None}
+def _limits(
+    resampled: Mapping[str, NDArray[np.float64]], n_groups: Mapping[str, int]
+) -> dict[str, tuple[float, float]]:
+    return {
+        name: found
+        for name, values in resampled.items()
+        if n_groups[name] >= FEWEST_GROUPS and (found := limits(values)) is not None
+    }
 
 
-def _reason(groups: Sequence[Sequence[FrameScore]], metric: str, otherwise: str = "no frame has the metric") -> str:
-    if len(groups) < FEWEST_GROUPS:
-        return TOO_FEW_GROUPS
-    known = any(frame.scores.value(metric) is not None for group in groups for frame in group)
-    return otherwise if known else "no frame has the metric"
+def _reason(n_groups: int, n_groups_with: int, otherwise: str) -> str:
+    if not n_groups_with:
+        return NO_FRAME
+    return TOO_FEW_GROUPS if n_groups < FEWEST_GROUPS else otherwise

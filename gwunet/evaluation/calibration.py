@@ -10,6 +10,8 @@ FloatArray = NDArray[np.float64]
 
 RELIABILITY_BINS = 20
 """Of equal width; each holds its lower limit, the last one its upper limit too."""
+ROUNDING = 1e-5
+"""Of a bin's width: what float32 puts so little below a limit is the limit, as 0.7 is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +46,7 @@ class Calibration:
 def reliability_table(probability: NDArray[np.floating[Any]], wire: NDArray[np.bool_]) -> FloatArray:
     """(4, RELIABILITY_BINS) sums per bin over two (N,) arrays: pixels, wire, probability, squared error."""
     probability = probability.astype(np.float64)
-    bins = np.minimum((probability * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
+    bins = np.minimum((probability * RELIABILITY_BINS + ROUNDING).astype(np.int64), RELIABILITY_BINS - 1)
     sums = [
         np.bincount(bins, weights=weights, minlength=RELIABILITY_BINS)
         for weights in (None, wire, probability, (probability - wire) ** 2)

@@ -22,7 +22,7 @@ class KnownWires:
 
     tips: tuple[Point, ...]
     wires: tuple[PlainWire, ...] | None
-    """None where the file gives the tip alone of any of its wires."""
+    """None where the file gives the tip alone of any of the frame's wires."""
 
 
 def read_centrelines(path: Path) -> dict[str, KnownWires]:
@@ -41,7 +41,8 @@ def read_centrelines(path: Path) -> dict[str, KnownWires]:
         raise SchemaError(f"{path}: wanted an object with cases, as gw_synthesize and gw_predict write it")
     is_tracked = content.get("tracked") is True
     known = {name: _known(found, is_tracked, f"{path}: {name}") for name, found in cases.items()}
-    if any(found.wires is None for found in known.values()):
+    if any(found.wires is None for found in known.values()) and not any(found.wires for found in known.values()):
+        # Tips alone: then frames without wires do not make it a file of where wires run.
         return {name: KnownWires(tips=found.tips, wires=None) for name, found in known.items()}
     return known
 

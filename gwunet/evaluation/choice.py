@@ -24,6 +24,8 @@ T = TypeVar("T")
 LEAST_GAIN = 0.001
 """What each further step must add to the mean Dice (or clDice) of the frames chosen on; and it must add more than the
 standard error of that gain between patients. Less is chance, and a step that is not there cannot go wrong."""
+FEWEST_GROUPS = 2
+"""To choose on; the gain in a single one has no standard error."""
 GAPS_PX = (10, 20, 40)
 
 
@@ -113,7 +115,7 @@ def _gains(gain: NDArray[np.floating[Any]], groups: Sequence[str], least: float)
         least: of the mean.
     """
     names, numbers = np.unique(groups, return_inverse=True)
-    if len(names) < 2 or gain.mean() < least:
+    if len(names) < FEWEST_GROUPS or gain.mean() < least:
         return False
     of_groups = np.bincount(numbers, gain) / np.bincount(numbers)
     return bool(of_groups.mean() > of_groups.std(ddof=1) / math.sqrt(len(names)))

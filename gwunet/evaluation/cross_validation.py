@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from gwunet.dataset import Dataset
 from gwunet.errors import UsageError
-from gwunet.evaluation.choice import GAPS_PX, Chosen, OutOfFoldFrame, choose_gap, choose_settings
+from gwunet.evaluation.choice import FEWEST_GROUPS, GAPS_PX, Chosen, OutOfFoldFrame, choose_gap, choose_settings
 from gwunet.evaluation.metrics import FrameScore, Mask, Scores, score_frame
 from gwunet.evaluation.settings_grid import SettingsGrid, dice_on_grid
 from gwunet.evaluation.summary import Summary, mean_scores, pooled_scores, summarise
@@ -67,9 +68,10 @@ class CrossValidation:
     """The plan's threshold alone."""
     shipped: Postprocessing
     """Chosen on all frames, so judged on none; ``postprocessed`` is the honest estimate of its scores. As planned where
-    that estimate is no better, or cannot be had."""
+    that estimate is no better, cannot be had, or is the plan's own because no fold chose anything else."""
     choices: tuple[FoldChoice, ...]
-    """What ``postprocessed`` is made with; empty where there is one fold, which leaves no other to choose on."""
+    """What ``postprocessed`` is made with; empty where a fold leaves fewer than two patients or sequences to choose
+    on."""
     as_planned: Summary
     """Scores of the out-of-fold masks with the planned threshold."""
     postprocessed: Summary
@@ -82,6 +84,10 @@ class CrossValidation:
     """Case -> the fold that predicted it."""
     notes: tuple[str, ...]
     """What a reader must know before trusting the figures."""
+    checkpoints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """``<model>/fold_<k>`` -> SHA-256 of the weights whose predictions these are."""
+    masks_sha256: str | None = None
+    """Of the masks they were judged against."""
 
 
 def cross_validate(
@@ -121,18 +127,20 @@ def cross_validate(
     judge = _Judge(raw, frames, planned, run, progress)
     plain, dice = judge.first_look()
     folds = tuple(sorted({frame.fold for frame in frames}))
-    by_fold = {
-        fold: judge.choose(dice, [frame for frame in frames if frame.fold != fold])
-        for fold in (folds if len(folds) > 1 else ())
-    }
+    why = _no_choice(frames, folds)
+    others = {fold: [frame for frame in frames if frame.fold != fold] for fold in (() if why else folds)}
+    by_fold = {fold: judge.choose(dice, chosen_on) for fold, chosen_on in others.items()}
     scores = judge.scores_with(by_fold, plain)
-    shipped, why = Postprocessing(threshold=planned), ""
-    if not by_fold:
-        why = "one fold leaves no other to choose settings on: masks stay as planned"
-    elif _mean_dice(scores) < _mean_dice(plain):
-        why = f"{'+'.join(models)}: settings chosen on the other folds did worse than the plan's: masks stay as planned"
-    else:
-        shipped = judge.choose(dice, frames).to_ship()
+    as_planned = Postprocessing(threshold=planned)
+    shipped = as_planned
+    # What ships is chosen on all frames; how good it is, only choices made on some and judged on others can tell.
+    if any(chosen.to_ship() != as_planned for chosen in by_fold.values()):
+        if _worth(scores) > _worth(plain):
+            shipped = judge.choose(dice, frames).to_ship()
+        else:
+            why = f"{'+'.join(models)}: settings chosen on the other folds did no better than the plan's"
+    if why:
+        why += ": masks stay as planned"
     groups = {frame.case.name: (frame.case.patient, frame.case.sequence) for frame in frames}
     return CrossValidation(
         schema_version=SCHEMA_VERSION,
@@ -140,7 +148,7 @@ def cross_validate(
         models=tuple(models),
         folds=folds,
         grouping=grouping,
-        planned=Postprocessing(threshold=planned),
+        planned=as_planned,
         shipped=shipped,
         choices=tuple(
             FoldChoice(fold=fold, settings=chosen.to_ship(), chosen_on=tuple(sorted({f.fold for f in chosen.frames})))
@@ -155,8 +163,24 @@ def cross_validate(
     )
 
 
-def _mean_dice(scores: Sequence[FrameScore]) -> float:
-    return float(np.mean([score.scores.dice for score in scores]))
+def _no_choice(frames: Sequence[OutOfFoldFrame], folds: Sequence[int]) -> str:
+    """Why no settings can be chosen on one part of the frames and judged on the others; empty where they can."""
+    if len(folds) < 2:
+        return "one fold leaves no other to choose settings on"
+    for fold in folds:
+        groups = {frame.group for frame in frames if frame.fold != fold}
+        if len(groups) < FEWEST_GROUPS:
+            return (
+                f"fold {fold} leaves {len(groups)} group of frames to choose settings on, wanted {FEWEST_GROUPS} so "
+                "that a gain can be told from chance"
+            )
+    return ""
+
+
+def _worth(scores: Sequence[FrameScore]) -> tuple[float, float]:
+    """Mean Dice and, where two have the same, clDice."""
+    means = mean_scores(scores)
+    return means.dice or 0.0, means.cldice or 0.0
 
 
 def judged_summary(validation: CrossValidation) -> Summary:
@@ -178,6 +202,8 @@ class _Judge:
         self._run = run
         self._progress = progress
         self._number = {frame.case.name: number for number, frame in enumerate(frames)}
+        self._without_pixels: set[str] = set()
+        """Frames that are left out whole: nothing is chosen on them."""
         self._with_gaps: dict[Postprocessing, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
 
     def _map(self, function: Callable[[Any], Any], jobs: Sequence[Any], label: str) -> list[Any]:
@@ -187,10 +213,12 @@ class _Judge:
         """Scores as planned, and (frames, *grid) Dice of every setting."""
         look = functools.partial(_first_look, self._reader, self._planned, self._grid)
         scores, dice = zip(*self._map(look, self._frames, "score"), strict=True)
+        self._without_pixels = {score.case for score in scores if score.scores.dice is None}
         return list(scores), np.stack(dice)
 
     def choose(self, dice: NDArray[np.float32], frames: Sequence[OutOfFoldFrame]) -> Chosen[Postprocessing]:
         """The settings that are best on ``frames``."""
+        frames = [frame for frame in frames if frame.case.name not in self._without_pixels]
         numbers = [self._number[frame.case.name] for frame in frames]
         chosen = choose_settings(self._grid, self._planned, dice[numbers], frames)
         dice_of_gaps, cldice_of_gaps = self._gaps(chosen.to_ship())
@@ -249,9 +277,8 @@ def _gap_scores(reader: Dataset, settings: Postprocessing, frame: OutOfFoldFrame
 
 def _dice_and_cldice(case: str, reference: Mask, mask: NDArray[np.bool_]) -> tuple[float, float]:
     scores = score_frame(case, reference, mask.astype(np.uint8)).scores
-    assert scores.dice is not None
-    assert scores.cldice is not None
-    return scores.dice, scores.cldice
+    dice, cldice = scores.dice, scores.cldice
+    return math.nan if dice is None else dice, math.nan if cldice is None else cldice
 
 
 def _score(reader: Dataset, job: tuple[OutOfFoldFrame, Postprocessing]) -> FrameScore:

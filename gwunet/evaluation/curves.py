@@ -63,17 +63,20 @@ def frechet_px(curve: Curve, other: Curve) -> float:
         the table at a time: the entries of a diagonal depend on the two before it alone.
     """
     n, m = len(curve), len(other)
-    padded = np.full((n, n + m), np.inf)
-    padded[:, :m] = (curve[:, :1] - other[:, 0]) ** 2 + (curve[:, 1:] - other[:, 1]) ** 2
-    # Rows of n + m entries read as rows of one fewer: each moves a column further, so that diagonals become columns.
-    diagonals = np.ascontiguousarray(padded.reshape(-1)[: n * (n + m - 1)].reshape(n, n + m - 1).T)
-    # Entry i + 1 of a diagonal is row i of the table; entry 0 lies before the table.
+    rows, columns = np.ascontiguousarray(curve.T), np.ascontiguousarray(other[::-1].T)
+    # Entry i + 1 of a diagonal is row i of the table; what lies beyond the table stays infinite.
     before, last, now = np.full((3, n + 1), np.inf)
-    last[1] = diagonals[0, 0]
-    for diagonal in diagonals[1:]:
-        least = now[1:]
-        np.minimum(last[1:], last[:-1], out=least)
-        np.minimum(least, before[:-1], out=least)
-        np.maximum(least, diagonal, out=least)
+    before[0] = 0  # so that the first entry is its own distance
+    for diagonal in range(n + m - 1):
+        first, end = max(0, diagonal - m + 1), min(n, diagonal + 1)
+        # Row i of the diagonal is column diagonal - i: the other curve from its end.
+        beside = slice(m - 1 - diagonal + first, m - 1 - diagonal + end)
+        apart = rows[:, first:end] - columns[:, beside]
+        apart *= apart
+        least = now[first + 1 : end + 1]
+        np.minimum(last[first + 1 : end + 1], last[first:end], out=least)
+        np.minimum(least, before[first:end], out=least)
+        np.maximum(least, apart[0] + apart[1], out=least)
+        now[first] = now[end + 1 : end + 2] = np.inf
         before, last, now = last, now, before
     return float(np.sqrt(last[n]))

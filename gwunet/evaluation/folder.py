@@ -9,22 +9,23 @@ from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from gwunet.dataset import IGNORE, Dataset
-from gwunet.errors import DatasetError, FrameError, UsageError
+from gwunet.dataset import IGNORE, MASKS, TEST_MASKS, Dataset
+from gwunet.errors import DatasetError, FrameError, UsageError, few
+from gwunet.evaluation.centreline_file import CENTRELINES_NAME
 from gwunet.evaluation.geometry import Point
 from gwunet.evaluation.localization import summarise_localization
 from gwunet.evaluation.made_with import made_with
 from gwunet.evaluation.metrics import FrameScore, score_frame
 from gwunet.evaluation.summary import Group, Summary, summarise
-from gwunet.evaluation.tables import write_summary
+from gwunet.evaluation.tables import check_tables, write_summary
 from gwunet.evaluation.wire_sources import CaseWires, TrueWires, find_wires, read_known_wires
 from gwunet.evaluation.wires import WireScore
 from gwunet.exposed_field import find_field
 from gwunet.io.frames import BINARY_MASK, FRAME_ENDINGS, read_frame, read_mask, visible_files
 from gwunet.io.probability import read_field, read_probability
 from gwunet.parallel import workers
+from gwunet.progress import Progress, no_progress
 
 NAMES_SHOWN = 10
 DRAWN = ("overlays", "tracks")
@@ -42,7 +43,7 @@ def evaluate_folder(
     wires: TrueWires = "auto",
     allow_missing: bool = False,
     processes: int = 1,
-    progress: bool = False,
+    progress: Progress = no_progress,
 ) -> Summary:
     """Score every mask in ``prediction``; frames are paired by their path in the folder without ending: ``a/b/frame``.
 
@@ -60,23 +61,30 @@ def evaluate_folder(
         allow_missing: score the frames present in both folders instead of refusing; the others are named in the
             summary.
         processes: frames scored at a time; the result is the same for any number.
-        progress: show a progress bar.
+        progress: see ``gwunet.progress.Progress``.
 
     Raises:
         DatasetError: a folder is empty or missing, or a frame has no partner.
         FrameError: a mask cannot be read or does not have its partner's size.
         SchemaError: a ``centrelines.json`` has another form.
-        UsageError: ``wires`` is none of these.
+        UsageError: ``wires`` is none of these; or somebody else's file has the name of a table beside ``output``.
         OutputError: the summary cannot be written.
     """
     if wires not in get_args(TrueWires):
         raise UsageError(f"wires: found {wires!r}, wanted one of {', '.join(get_args(TrueWires))}")
+    if output is not None:
+        check_tables(output)
     references = _Reference.open(reference, prediction)
     predictions = _frames_by_case(prediction, [reference.resolve(), *_drawn(reference, prediction)])
     cases, not_scored = _paired(references.masks, predictions, reference, prediction, allow_missing)
     known = read_known_wires(reference)
     sequences = references.sequences(cases)
     sources = find_wires(known, prediction, cases, sequences or (), wires)
+    if sources is not None and (by_tip := [case for case in cases if case in known and known[case].wires is None]):
+        logger.warning(
+            "%s: where wires run is not judged in %s, whose wires %s gives by a tip alone",
+            *(reference, _listed(by_tip), CENTRELINES_NAME),
+        )
     if tips is None:
         tips = {case: found.tips for case, found in known.items()}
     jobs = [
@@ -92,8 +100,7 @@ def evaluate_folder(
         for case in cases
     ]
     with workers(processes, len(jobs), str(prediction)) as run:
-        done = tqdm(run(_score, jobs), total=len(jobs), desc="evaluating", unit="frame", disable=not progress)
-        scores, wire_scores = zip(*done, strict=True)
+        scores, wire_scores = zip(*progress(run(_score, jobs), len(jobs), "evaluate"), strict=True)
     summary = dataclasses.replace(summarise(scores, references.groups, not_scored), made_with=made_with(prediction))
     if sources is not None:
         found = {score.case: score for score in wire_scores if score is not None}
@@ -127,7 +134,7 @@ class _Reference:
     @classmethod
     def open(cls, folder: Path, prediction: Path) -> "_Reference":
         """As a part of a dataset where it is one; the folder of predictions, if it lies within, is none of it."""
-        if folder.name not in ("labelsTr", "labelsTs") or not (folder.parent / "dataset.json").is_file():
+        if folder.name not in (MASKS, TEST_MASKS) or not (folder.parent / "dataset.json").is_file():
             return cls(
                 masks=_frames_by_case(folder, [prediction.resolve()]),
                 meaning=dict(BINARY_MASK),
@@ -136,7 +143,7 @@ class _Reference:
                 images={},
             )
         dataset = Dataset.open(folder.parent)
-        cases = [case for case in (dataset.training if folder.name == "labelsTr" else dataset.test) if case.mask]
+        cases = [case for case in (dataset.training if folder.name == MASKS else dataset.test) if case.mask]
         return cls(
             masks={case.name: case.mask for case in cases if case.mask},
             meaning=dict(dataset.mask_meaning),
@@ -177,7 +184,8 @@ def _score(job: _Job) -> tuple[FrameScore, WireScore | None]:
     if job.wires is None:
         return score, None
     field = _exposed(job, reference.shape) if job.wires.needs_masks else None
-    return score, job.wires.score(job.case, reference == 1, (prediction == 1) & (reference != IGNORE), field)
+    left_out = reference == IGNORE
+    return score, job.wires.score(job.case, reference == 1, (prediction == 1) & ~left_out, field, left_out)
 
 
 def _exposed(job: _Job, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
@@ -241,5 +249,4 @@ def _paired(
 
 def _listed(cases: Iterable[str]) -> str:
     names = sorted(cases)
-    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
-    return f"{len(names)} frame{'s' if len(names) > 1 else ''}: {', '.join(names[:NAMES_SHOWN])}{more}"
+    return f"{len(names)} frame{'s' if len(names) > 1 else ''}: {few(names, NAMES_SHOWN)}"

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from skimage.morphology import skeletonize
+
+from gwunet.thinning import thinned
 
 BoolMask = NDArray[np.bool_]
 Point = tuple[float, float]
@@ -27,8 +28,7 @@ def common_box(mask: BoolMask, other: BoolMask) -> tuple[slice, slice]:
 
 def centreline_of(mask: BoolMask) -> BoolMask:
     """One-pixel-wide, 8-connected skeleton of ``mask``, both (H, W)."""
-    skeleton: BoolMask = skeletonize(mask)  # type: ignore[no-untyped-call]
-    return skeleton
+    return thinned(mask)
 
 
 def contour_of(mask: BoolMask) -> BoolMask:

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from gwunet.evaluation.resampling import Unit, unit_of
 from gwunet.evaluation.wire_intervals import WireIntervals, wire_intervals
-from gwunet.evaluation.wires import REACH_PX, PlainWire, Wire, WireMatch, WireScore, curve_distance_px
+from gwunet.evaluation.wires import PlainWire, Wire, WireMatch, WireScore, curve_distance_px
 
 TIP_LIMITS_PX = (3, 5, 9)
 DISTANCES = ("tip_error_px", "base_error_px", "mean_distance_px", "hausdorff_px", "frechet_px")
@@ -254,24 +254,33 @@ def identity_switches(frames: Sequence[WireScore]) -> int:
 
 
 def with_identities(frames: Sequence[Sequence[Wire]]) -> list[list[Wire]]:
-    """The true wires of a sequence's frames with numbers from 1, where a file gives only their order.
+    """The true wires of a sequence's frames with their numbers, or from 1 where a file gives only their order.
 
     Where a frame has as many wires as the sequence ever has, their order numbers them. Where one has left the field,
-    those that remain are the ones whose curves were nearest the last time.
+    those that remain are the ones whose curves were nearest the last time; before the first frame with all of them, the
+    next time.
     """
+    if all(wire.identity is not None for wires in frames for wire in wires):
+        return [list(wires) for wires in frames]
     most = max(map(len, frames), default=0)
+    first = next(index for index, wires in enumerate(frames) if len(wires) == most)
+    earlier = _numbered(frames[first::-1], most)[:0:-1]
+    return earlier + _numbered(frames[first:], most)
+
+
+def _numbered(frames: Sequence[Sequence[Wire]], most: int) -> list[list[Wire]]:
+    """Frame by frame from one on that has all wires."""
     last: dict[int, Wire] = {}
-    numbered = []
+    numbered: list[list[Wire]] = []
     for wires in frames:
         numbers = list(range(1, most + 1)) if len(wires) == most else _nearest(wires, last, most)
         last |= dict(zip(numbers, wires, strict=True))
         numbered.append([PlainWire(wire.centreline, number) for number, wire in zip(numbers, wires, strict=True)])
-    return [list(wires) for wires in numbered]
+    return numbered
 
 
 def _nearest(wires: Sequence[Wire], last: Mapping[int, Wire], most: int) -> list[int]:
-    # A number never seen yet is dearer than any curve distance.
-    cost = np.full((len(wires), most), 2 * REACH_PX)
+    cost = np.empty((len(wires), most))
     for row, wire in enumerate(wires):
         for number, other in last.items():
             cost[row, number - 1] = curve_distance_px(wire.centreline, other.centreline)

@@ -9,7 +9,16 @@ from gwunet.errors import SchemaError
 from gwunet.jsonio import parse_json
 
 PATTERNS = ("run*.json", "ensemble.json")
-OF_MASKS = ("model", "runtime", "source", "sources", "settings", "finished_before_with", "failed")
+OF_MASKS = (
+    "model",
+    "runtime",
+    "source",
+    "sources",
+    "probabilities_sha256",
+    "settings",
+    "finished_before_with",
+    "failed",
+)
 OPTIONS_OF_MASKS = ("mirror", "step", "threshold")
 """What masks depend on in the records of ``gw_predict`` and ``gw_ensemble``. Not their times, for instance: masks that
 ``--continue`` leaves alone keep their scores."""

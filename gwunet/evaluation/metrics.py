@@ -25,7 +25,7 @@ from gwunet.evaluation.geometry import (
     count_pieces,
     tip_errors_px,
 )
-from gwunet.evaluation.roc import PROBABILITY_BINS, probability_histogram, roc_area
+from gwunet.evaluation.roc import pooled_histogram, probability_histogram, roc_area
 
 FloatArray = NDArray[np.float64]
 Mask = NDArray[np.uint8]
@@ -38,6 +38,7 @@ NO_TIP = "no tip known"
 NO_WIRE_ANYWHERE = "no wire in the reference nor in the prediction"
 NO_WIRE_IN_REFERENCE = "no wire in the reference"
 NO_WIRE_IN_PREDICTION = "no wire in the prediction"
+MISSED = "nothing of the wire is predicted"
 NEVER_TOGETHER = "no frame has wire in both the reference and the prediction"
 NO_BACKGROUND = "no background in the reference"
 NO_PIXELS = "every pixel is left out"
@@ -96,7 +97,7 @@ class Tally:
     to_prediction_px: FloatArray
     """(M,) distances from the reference's contour pixels to the prediction's contour."""
     histogram: NDArray[np.integer[Any]] | None
-    """(2, PROBABILITY_BINS) background and wire pixels by probability; None without probabilities."""
+    """(3, N), see ``probability_histogram``; None without probabilities."""
     reliability: FloatArray | None = None
     """(4, RELIABILITY_BINS), see ``reliability_table``; None without probabilities."""
 
@@ -109,7 +110,7 @@ class Tally:
             counts=Counts(*np.sum([tally.counts for tally in tallies], axis=0)),
             to_reference_px=np.concatenate([tally.to_reference_px for tally in tallies]),
             to_prediction_px=np.concatenate([tally.to_prediction_px for tally in tallies]),
-            histogram=sum(histograms, start=np.zeros((2, PROBABILITY_BINS), dtype=np.int64)) if histograms else None,
+            histogram=pooled_histogram(histograms) if histograms else None,
             reliability=np.sum(tables, axis=0) if tables else None,
         )
 
@@ -141,7 +142,7 @@ class Scores:
     auc_binary: float | None
     """(recall + specificity) / 2."""
     breaks: float | None
-    """Number of predicted pieces on a reference wire beyond its first."""
+    """Number of predicted pieces on a reference wire beyond its first; null where nothing of the wire is predicted."""
     false_pieces: float | None
     """Number of predicted pieces on no reference wire."""
     b0_error: float | None
@@ -297,7 +298,7 @@ def rates(counts: Counts) -> dict[str, FloatArray]:
     recall = _ratio(counts.tp, counts.tp + counts.fn, otherwise=nothing)
     specificity = _ratio(counts.tn, counts.tn + counts.fp, otherwise=np.nan)
     no_wire = counts.tp + counts.fn == 0
-    return {
+    found = {
         "dice": dice,
         "iou": _ratio(counts.tp, counts.tp + counts.fp + counts.fn, otherwise=1),
         "precision": _ratio(counts.tp, counts.tp + counts.fp, otherwise=nothing),
@@ -312,13 +313,43 @@ def rates(counts: Counts) -> dict[str, FloatArray]:
             otherwise=nothing,
         ),
         "auc_binary": np.where(no_wire, np.nan, (recall + specificity) / 2),
-        "breaks": counts.breaks,
+        # A wire that is missed has no breaks, which must not look like a good prediction.
+        "breaks": np.where(no_wire | (counts.predicted_centreline_on_wire > 0), counts.breaks, np.nan),
         "false_pieces": counts.false_pieces,
         "b0_error": counts.b0_error,
         "b1_error": counts.b1_error,
         "assd_px": _ratio(counts.contour_distance_px, counts.contour_distances, otherwise=np.nan),
         "wire_found": _ratio(counts.wire_frames_found, counts.wire_frames, otherwise=np.nan),
         "tip_error_px": _ratio(counts.tip_error_px, counts.tips_measured, otherwise=np.nan),
+    }
+    no_pixels = scored_pixels(counts) == 0
+    return {name: np.where(no_pixels, np.nan, values) for name, values in found.items()}
+
+
+def scored_pixels(counts: Counts) -> FloatArray:
+    """Those that are not left out."""
+    return np.asarray(counts.tp + counts.fp + counts.fn + counts.tn)
+
+
+def wholes(counts: Counts) -> dict[str, FloatArray]:
+    """For each metric of ``rates`` what it is a share or a mean of: 0 where the frames have no part in it."""
+    wire, either = counts.tp + counts.fn, counts.tp + counts.fp + counts.fn
+    return {
+        "dice": either,
+        "iou": either,
+        "precision": counts.tp + counts.fp,
+        "recall": wire,
+        "specificity": counts.tn + counts.fp,
+        "macro_f1": either,
+        "cldice": counts.predicted_centreline + counts.centreline,
+        "auc_binary": wire,
+        "breaks": counts.predicted_centreline_on_wire,
+        "false_pieces": scored_pixels(counts),
+        "b0_error": scored_pixels(counts),
+        "b1_error": scored_pixels(counts),
+        "assd_px": counts.contour_distances,
+        "wire_found": counts.wire_frames,
+        "tip_error_px": counts.tips_measured,
     }
 
 
@@ -343,15 +374,16 @@ def _reason(metric: str, tally: Tally) -> str:
     """Why ``metric`` is undefined for ``tally``."""
     counts = tally.counts
     no_reference, no_prediction = counts.tp + counts.fn == 0, counts.tp + counts.fp == 0
-    if metric in ("auc", "ece", "brier"):
-        if tally.histogram is None:
-            return NO_PROBABILITY
-        if metric != "auc":
-            return NO_PIXELS
+    if metric in ("auc", "ece", "brier") and tally.histogram is None:
+        return NO_PROBABILITY
+    if scored_pixels(counts) == 0:
+        return NO_PIXELS
     if metric in ("auc", "auc_binary", "specificity", "wire_found"):
         return NO_WIRE_IN_REFERENCE if no_reference and metric != "specificity" else NO_BACKGROUND
     if metric == "tip_error_px":
         return NO_TIP if counts.tips == 0 else NO_WIRE_IN_PREDICTION
+    if metric == "breaks":
+        return MISSED
     if no_reference and no_prediction:
         return NO_WIRE_ANYWHERE
     if no_reference or no_prediction:

@@ -80,7 +80,7 @@ def limits(values: NDArray[np.float64]) -> tuple[float, float] | None:
 
 
 def interval_of_mean(groups: Sequence[Sequence[float]]) -> tuple[float, float] | None:
-    """Interval of the mean of all values; None below ``FEWEST_GROUPS`` groups."""
-    if len(groups) < FEWEST_GROUPS:
+    """Interval of the mean of all values; None below ``FEWEST_GROUPS`` groups that have any."""
+    if sum(len(group) > 0 for group in groups) < FEWEST_GROUPS:
         return None
     return limits(ratios(draw(len(groups)), list(map(sum, groups)), list(map(len, groups))))

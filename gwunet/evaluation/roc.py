@@ -1,5 +1,6 @@
 """Area under the ROC curve from histograms, so that memory is bounded and frames pool by addition."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,26 @@ PROBABILITY_BINS = 2 * BIN_OF_HALF + 1
 
 
 def probability_histogram(probability: NDArray[np.floating[Any]], wire: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """(2, PROBABILITY_BINS) pixels of background and of wire by rising probability, from two (N,) arrays."""
+    """(3, bins that are filled) by rising probability: number of the bin, pixels of background, pixels of wire.
+
+    Few are filled by probabilities that were saved, so that thousands of frames fit into memory.
+
+    Args:
+        probability: (N,)
+        wire: (N,)
+    """
     bins = _bins(probability) + wire * np.int32(PROBABILITY_BINS)
-    return np.bincount(bins, minlength=2 * PROBABILITY_BINS).astype(np.int32).reshape(2, PROBABILITY_BINS)
+    pixels = np.bincount(bins, minlength=2 * PROBABILITY_BINS).reshape(2, PROBABILITY_BINS)
+    filled = np.flatnonzero(pixels.any(axis=0))
+    return np.concatenate((filled[None], pixels[:, filled])).astype(np.int32)
+
+
+def pooled_histogram(histograms: Sequence[NDArray[np.integer[Any]]]) -> NDArray[np.int64]:
+    """All pixels of several histograms in one."""
+    together = np.concatenate(histograms, axis=1, dtype=np.int64)
+    filled, place = np.unique(together[0], return_inverse=True)
+    pixels = [np.bincount(place, row, minlength=len(filled)) for row in together[1:]]
+    return np.stack((filled, *pixels)).astype(np.int64)
 
 
 def _bins(probability: NDArray[np.floating[Any]]) -> NDArray[np.int32]:
@@ -40,7 +58,7 @@ def roc_area(histogram: NDArray[np.integer[Any]]) -> float | None:
 
     None if there is no wire or no background.
     """
-    background, wire = histogram.astype(np.float64)
+    _, background, wire = histogram.astype(np.float64)
     n_pairs = background.sum() * wire.sum()
     if n_pairs == 0:
         return None

@@ -11,12 +11,13 @@ from gwunet.errors import UsageError
 from gwunet.evaluation.bootstrap import Intervals, bootstrap
 from gwunet.evaluation.calibration import Calibration, describe_calibration
 from gwunet.evaluation.localization import Localization
-from gwunet.evaluation.metrics import METRICS, NO_PROBABILITY, FrameScore, Scores, Tally, score
+from gwunet.evaluation.metrics import METRICS, NO_PROBABILITY, FrameScore, Scores, Tally, score, scored_pixels
 from gwunet.evaluation.resampling import Unit, unit_of
 from gwunet.jsonio import to_json
 
 SCHEMA_VERSION = 1
-CALIBRATED = ("ece", "brier")
+NOT_OF_EVERY_FRAME = ("hd95_px", "assd_px", "breaks", "tip_error_px", "wire_found", "ece", "brier")
+"""Which frames their pooled values leave out is said with them."""
 
 Group = tuple[str | None, str]
 """Patient, where known, and sequence of a frame."""
@@ -143,9 +144,7 @@ def pooled_scores(frames: Sequence[FrameScore]) -> Scores:
 
 def _pooled(frames: Sequence[FrameScore], tally: Tally) -> Scores:
     scores = score(tally)
-    notes = {
-        name: _left_out(frames, name) for name in ("hd95_px", "assd_px", "tip_error_px", "wire_found", *CALIBRATED)
-    }
+    notes = {name: _left_out(frames, name) for name in NOT_OF_EVERY_FRAME}
     # A frame without wire has no ROC area of its own, but its background pixels count in the pooled one.
     notes["auc"] = _left_out(frames, "auc", [NO_PROBABILITY])
     return _with_notes({name: scores.value(name) for name in METRICS}, notes, scores.not_computed)
@@ -211,8 +210,9 @@ def _has_wire(frame: FrameScore) -> bool:
 def _frames_without_wire(scores: Sequence[FrameScore]) -> FramesWithoutWire:
     empty: dict[tuple[bool, bool], list[str]] = {}
     for frame in scores:
-        predicted = frame.tally.counts.tp + frame.tally.counts.fp > 0
-        empty.setdefault((_has_wire(frame), bool(predicted)), []).append(frame.case)
+        if scored_pixels(frame.tally.counts):
+            predicted = frame.tally.counts.tp + frame.tally.counts.fp > 0
+            empty.setdefault((_has_wire(frame), bool(predicted)), []).append(frame.case)
     return FramesWithoutWire(
         both_empty=tuple(empty.get((False, False), ())),
         reference_empty=tuple(empty.get((False, True), ())),

@@ -41,6 +41,8 @@ class WireIntervals:
     shares: Mapping[str, tuple[float, float]]
     """``precision``, ``recall``, ``frames_with_missed`` or ``frames_with_false`` -> limits."""
     not_computed: Mapping[str, str] = field(default_factory=dict)
+    n_groups_of: Mapping[str, int] = field(default_factory=dict)
+    """Distance or share -> how many of the groups have a part in it, where not all have."""
 
 
 def wire_intervals(groups: Sequence[Sequence[WireScore]], unit: Unit) -> WireIntervals:
@@ -50,12 +52,13 @@ def wire_intervals(groups: Sequence[Sequence[WireScore]], unit: Unit) -> WireInt
         groups: frames by patient, by sequence or alone.
         unit: which of these.
     """
-    enough = len(groups) >= FEWEST_GROUPS
-    draws = draw(len(groups))
-    medians = {name: _medians(groups, name, draws) for name in MEDIANS if enough}
-    shares = {name: ratios(draws, *counted) for name, counted in _counts(groups).items() if enough}
+    draws, counts = draw(len(groups)), _counts(groups)
+    n_groups = dict.fromkeys(MEDIANS, sum(any(frame.matches for frame in group) for group in groups))
+    n_groups |= {name: int(np.count_nonzero(whole)) for name, (_, whole) in counts.items()}
+    enough = {name for name, number in n_groups.items() if number >= FEWEST_GROUPS}
+    medians = {name: _medians(groups, name, draws) for name in MEDIANS if name in enough}
+    shares = {name: ratios(draws, *counted) for name, counted in counts.items() if name in enough}
     found = {name: limits(values) for name, values in (medians | shares).items()}
-    reason = NEVER_DEFINED if enough else TOO_FEW_GROUPS
     known = {name: interval for name, interval in found.items() if interval is not None}
     return WireIntervals(
         level=LEVEL,
@@ -65,7 +68,10 @@ def wire_intervals(groups: Sequence[Sequence[WireScore]], unit: Unit) -> WireInt
         seed=SEED,
         medians={name: known[name] for name in medians if name in known},
         shares={name: known[name] for name in shares if name in known},
-        not_computed={name: reason for name in (*MEDIANS, *_counts(groups)) if name not in known},
+        not_computed={
+            name: TOO_FEW_GROUPS if number else NEVER_DEFINED for name, number in n_groups.items() if name not in known
+        },
+        n_groups_of={name: number for name, number in n_groups.items() if number < len(groups)},
     )
 
 

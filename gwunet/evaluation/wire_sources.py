@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from gwunet.errors import SchemaError
 from gwunet.evaluation.centreline_file import CENTRELINES_NAME, KnownWires, read_centrelines
+from gwunet.evaluation.curves import resampled
 from gwunet.evaluation.localization import with_identities
 from gwunet.evaluation.wires import PlainWire, Wire, WireScore, score_wires
 from gwunet.localization import Guidewire, locate_guidewires
+from gwunet.localization.locating import shortest_wire_px
 
 TrueWires = Literal["auto", "masks", "none"]
 """Where the true wires come from: a file alone; masks where there is no file; nowhere."""
@@ -37,15 +39,41 @@ class CaseWires:
         reference: NDArray[np.bool_],
         predicted: NDArray[np.bool_],
         field: NDArray[np.bool_] | None = None,
+        left_out: NDArray[np.bool_] | None = None,
     ) -> WireScore:
-        """Compare them; the masks are both (H, W), as is the exposed field, where it is known.
+        """Compare them.
 
-        Without the field a wire that comes in at a collimator has two free ends, and which is the tip is a guess.
+        Args:
+            case: for messages and tables.
+            reference: (H, W) the true mask, without wire on left-out pixels.
+            predicted: (H, W) the same.
+            field: (H, W) the exposed field, where it is known; without it a wire that comes in at a collimator has two
+                free ends, and which is the tip is a guess.
+            left_out: (H, W) pixels that are not judged; None for none.
         """
-        found = locate_guidewires(predicted, field=field) if self.predicted is None else self.predicted
+        found = (
+            locate_guidewires(predicted, field=field) if self.predicted is None else _judged(self.predicted, left_out)
+        )
         if self.reference is not None:
-            return score_wires(case, self.reference, found)
+            return score_wires(case, _judged(self.reference, left_out), found)
         return _score_located(case, locate_guidewires(reference, field=field), found)
+
+
+def _judged(wires: Sequence[Wire], left_out: NDArray[np.bool_] | None) -> Sequence[Wire]:
+    """Wires of a file as masks would have them: they end where their last pixels are left out, or are none."""
+    if left_out is None or not left_out.any():
+        return wires
+    judged: list[Wire] = []
+    for wire in wires:
+        curve = resampled(wire.centreline)
+        rows, columns = np.clip(np.rint(curve), 0, np.array(left_out.shape) - 1).astype(np.intp).T
+        is_judged = ~left_out[rows, columns]
+        if is_judged.all():
+            judged.append(wire)
+        elif np.count_nonzero(is_judged) >= shortest_wire_px(left_out.shape):
+            first, last = np.flatnonzero(is_judged)[[0, -1]]
+            judged.append(PlainWire(curve[first : last + 1], wire.identity))
+    return judged
 
 
 def _score_located(case: str, true: Sequence[Guidewire], found: Sequence[Wire]) -> WireScore:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from gwunet.checkpoint import FINAL, Checkpoint, load_checkpoint, load_weights
+from gwunet.checkpoint import FINAL, Checkpoint, load_checkpoint
 from gwunet.dataset import Dataset
 from gwunet.device import resolve_device
 from gwunet.errors import ModelError, UsageError
@@ -18,13 +18,14 @@ from gwunet.explaining.errors import find_errors
 from gwunet.explaining.grad_cam import explain_wire, usual_layer
 from gwunet.explaining.panels import Row, Seen, draw_comparison, draw_grad_cam
 from gwunet.exposed_field import Box, Frame
+from gwunet.inference.torch_networks import network_of
 from gwunet.inference.trained_folds import find_model
 from gwunet.io.frames import read_mask
-from gwunet.jsonio import write_json
-from gwunet.networks import build_network
+from gwunet.jsonio import parse_json, write_json
 from gwunet.preprocessing import crop_frame, normalise, put_back
 from gwunet.progress import Progress, no_progress
-from gwunet.trained import fold_folder, parts_of, trained_models
+from gwunet.trained import SUMMARY, fold_folder, parts_of, trained_models, validation_folder
+from gwunet.validation import check_unseen
 from gwunet.workspace import Workspace
 
 FRAMES = 4
@@ -51,6 +52,8 @@ class _Model:
     title: str
     predictions: Path
     """Folder of its validation masks."""
+    cases: frozenset[str]
+    """The frames it was validated on."""
     checkpoint: Checkpoint
     network: nn.Module
 
@@ -87,6 +90,7 @@ def explain_dataset(
 
     Raises:
         ModelError: the fold of a configuration is not trained and validated.
+        SplitError: the folds were made anew since, and its weights were trained on frames that it was validated on.
         UsageError: a case is no validation frame of the fold, has no wire, or the layer is unknown.
     """
     if n_frames < 1:
@@ -123,7 +127,7 @@ def _models(
 ) -> list[_Model]:
     results = workspace.results_dataset(dataset)
     validated = [model for model in trained_models(results) if _summary(fold_folder(model, fold)).is_file()]
-    present = sorted({parts_of(model.name)[0] for model in validated})
+    present = sorted({name for name, of in (parts_of(model.name) for model in validated) if trainer in (None, of)})
     wanted = list(configurations) if configurations is not None else present
     if not wanted:
         raise ModelError(f"{results}: found no validated fold {fold}; run gw_train {dataset} {fold} first")
@@ -132,7 +136,7 @@ def _models(
 
 def _summary(folder: Path) -> Path:
     """What the fold's validation leaves."""
-    return folder / "validation" / "summary.json"
+    return validation_folder(folder) / SUMMARY
 
 
 def _model(folder: Path, device: torch.device) -> _Model:
@@ -141,14 +145,22 @@ def _model(folder: Path, device: torch.device) -> _Model:
             f"{folder}: found no validation; wanted a trained and validated fold: run gw_train, or choose -f"
         )
     checkpoint = load_checkpoint(folder / FINAL)
-    network = build_network(checkpoint.configuration)
-    load_weights(network, checkpoint, folder)
+    cases = _validated(_summary(folder))
+    check_unseen(checkpoint, sorted(cases))
     return _Model(
         title=_title(checkpoint),
-        predictions=folder / "validation",
+        predictions=validation_folder(folder),
+        cases=cases,
         checkpoint=checkpoint,
-        network=network.eval().requires_grad_(False).to(device),
+        network=network_of(checkpoint).eval().requires_grad_(False).to(device),
     )
+
+
+def _validated(summary: Path) -> frozenset[str]:
+    """Masks alone do not tell: some may be left from folds that were made anew since."""
+    content = parse_json(summary)
+    rows = content.get("frames") if isinstance(content, dict) else None
+    return frozenset(row["case"] for row in rows or () if isinstance(row, dict) and isinstance(row.get("case"), str))
 
 
 def _title(checkpoint: Checkpoint) -> str:
@@ -160,7 +172,7 @@ def _title(checkpoint: Checkpoint) -> str:
 
 def _chosen(raw: Dataset, models: Sequence[_Model], cases: Sequence[str] | None, n_frames: int) -> list[str]:
     """Validation frames of all models that have a wire; named ones, or some from worst to best."""
-    common = set.intersection(*({path.stem for path in model.predictions.glob("*.png")} for model in models))
+    common = frozenset(case.name for case in raw.training).intersection(*(model.cases for model in models))
     if cases is not None:
         unknown = [name for name in cases if name not in common]
         if unknown:

@@ -3,11 +3,11 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from gwunet.checkpoint import Checkpoint, load_checkpoint, load_weights
 from gwunet.dataset import Dataset
 from gwunet.errors import ModelError, UsageError
+from gwunet.evenly import evenly
 from gwunet.exporting.agreement import largest_difference
 from gwunet.exporting.archive import write_archive
 from gwunet.exporting.description import describe
@@ -19,11 +19,10 @@ from gwunet.exporting.onnx_runtime import choose_provider
 from gwunet.exposed_field import Frame
 from gwunet.inference.chosen_settings import chosen_settings
 from gwunet.inference.predictor import Predictor
-from gwunet.inference.trained_folds import find_model, fold_checkpoints
+from gwunet.inference.torch_networks import network_of
+from gwunet.inference.trained_folds import load_folds
 from gwunet.io.frames import list_frames, read_frame
 from gwunet.jsonio import replacing
-from gwunet.networks import build_network
-from gwunet.trained import fold_name
 from gwunet.workspace import Workspace
 
 FRAMES_TO_COMPARE = 4
@@ -87,10 +86,9 @@ def export_model(
         choose_provider(provider)
     workspace = Workspace.find(workspace)
     name = workspace.dataset_name(dataset)
-    files = fold_checkpoints(find_model(workspace, name, configuration, trainer), folds, checkpoint)
-    names = tuple(fold_name(file.parent) for file in files)
-    checkpoints = tuple(load_checkpoint(file) for file in files)
-    settings = chosen_settings(files)
+    read, checkpoints = load_folds(workspace, name, configuration, trainer, folds, checkpoint)
+    names = tuple(read.digests)
+    settings = chosen_settings(read)
     trained = Predictor(checkpoints, device="cpu", precision="fp32")
     quantised: tuple[Quantised, ...] = ()
     compared: Mapping[str, Frame] = {}
@@ -101,7 +99,7 @@ def export_model(
         if format == "zip":
             write_archive(partial, checkpoints, names, settings)
         else:
-            models = [network_graph(_network(each, file)) for each, file in zip(checkpoints, files, strict=True)]
+            models = [network_graph(network_of(each)) for each in checkpoints]
             if int8:
                 quantised = tuple(
                     quantise_fold(model, each, fold, workspace, name, max_dice_loss)
@@ -125,12 +123,6 @@ def export_model(
     )
 
 
-def _network(checkpoint: Checkpoint, file: Path) -> Any:
-    network = build_network(checkpoint.configuration)
-    load_weights(network, checkpoint, file)
-    return network
-
-
 def _frames_to_compare(workspace: Workspace, dataset: str, folder: Path | None) -> dict[str, Frame]:
     """Some frames, evenly spread over all there are."""
     if folder is not None:
@@ -147,5 +139,4 @@ def _frames_to_compare(workspace: Workspace, dataset: str, folder: Path | None) 
         )
     if not paths:
         raise ModelError(f"{workspace.raw / dataset}: found no frames; name a folder of some with --frames")
-    step = max(1, len(paths) // FRAMES_TO_COMPARE)
-    return {path.stem: read_frame(path) for path in paths[::step][:FRAMES_TO_COMPARE]}
+    return {path.stem: read_frame(path) for path in evenly(paths, FRAMES_TO_COMPARE)}

@@ -11,6 +11,7 @@ from gwunet.jsonio import write_json
 from gwunet.plans import Plans
 from gwunet.postprocessing.shipped import FILE_NAME as POSTPROCESSING
 from gwunet.postprocessing.shipped import ShippedPostprocessing, write_shipped
+from gwunet.prepared import PLANS
 from gwunet.trained import fold_folder, model_name
 from gwunet.workspace import Workspace
 
@@ -56,7 +57,7 @@ def import_model(path: Path, *, workspace: Workspace | str | Path | None = None,
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder.parent))
         try:
-            write_json(partial / "plans.json", plans)
+            write_json(partial / PLANS, plans)
             # What the frames were is the exporter's own; the file says only that there is one channel and a wire.
             write_json(
                 partial / "dataset.json", {"channel_names": {"0": "X-ray"}, "labels": {"background": 0, "wire": 1}}

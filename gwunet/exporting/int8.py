@@ -19,11 +19,12 @@ from torch import Tensor
 from gwunet.checkpoint import Checkpoint
 from gwunet.dataset import Case, Dataset
 from gwunet.errors import ModelError, UsageError
+from gwunet.evenly import evenly
 from gwunet.exporting import extra
 from gwunet.exporting.graph import INPUT
 from gwunet.exporting.onnx_runtime import OnnxNetwork
 from gwunet.inference.predictor import Predictor
-from gwunet.splits import load_splits
+from gwunet.prepared import SPLITS, read_splits
 from gwunet.workspace import Workspace
 
 MAX_DICE_LOSS = 0.01
@@ -73,18 +74,18 @@ def quantise_fold(
         ModelError: more is lost, whatever stays in float32.
     """
     raw = Dataset.open(workspace.raw_dataset(dataset))
-    path = workspace.preprocessed_dataset(dataset) / "splits.json"
-    if fold == "all" or not path.is_file():
+    prepared = workspace.preprocessed_dataset(dataset)
+    if fold == "all" or not (prepared / SPLITS).is_file():
         raise UsageError(
-            f"--int8: its cost is measured on frames that a fold never saw; fold {fold} has none of {path}: choose "
-            "folds by -f, or plan the dataset here"
+            f"--int8: its cost is measured on frames that a fold never saw; fold {fold} has none of "
+            f"{prepared / SPLITS}: choose folds by -f, or plan the dataset here"
         )
-    chosen = load_splits(path, raw.training, allow_leaking=True).fold(fold, raw.training)
-    training = _spread([raw.case(name) for name in chosen.train], CALIBRATION_FRAMES)
+    chosen = read_splits(prepared, raw, allow_leaking=True).fold(fold, raw.training)
+    training = evenly([raw.case(name) for name in chosen.train], CALIBRATION_FRAMES)
     float_predictor = _predictor(model, checkpoint)
     # The tiles the network will see, from frames prepared as in prediction.
     tiles = _tiles(raw, training, checkpoint)
-    wanted = _counts(float_predictor, raw, few := _spread(training, SEARCH_FRAMES))
+    wanted = _counts(float_predictor, raw, few := evenly(training, SEARCH_FRAMES))
 
     def loss(candidate: Any) -> float:
         return _dice(wanted) - _dice(_counts(_predictor(candidate, checkpoint), raw, few))
@@ -245,7 +246,7 @@ def _tiles(raw: Dataset, cases: Sequence[Case], checkpoint: Checkpoint) -> list[
     )
     for case in cases:
         watched.predict_frame(raw.read_frame(case))
-    return list(_spread(seen, 2 * CALIBRATION_FRAMES))
+    return evenly(seen, 2 * CALIBRATION_FRAMES)
 
 
 def _counts(predictor: Predictor, raw: Dataset, cases: Sequence[Case]) -> Mapping[str, int]:
@@ -264,10 +265,3 @@ def _counts(predictor: Predictor, raw: Dataset, cases: Sequence[Case]) -> Mappin
 def _dice(counts: Mapping[str, int]) -> float:
     total = counts["found"] + counts["there"]
     return 2 * counts["both"] / total if total else 1.0
-
-
-def _spread(values: Sequence[Any], count: int) -> Sequence[Any]:
-    """``count`` of them, evenly over their order."""
-    if len(values) <= count:
-        return values
-    return [values[index * len(values) // count] for index in range(count)]

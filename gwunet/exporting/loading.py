@@ -11,6 +11,7 @@ from gwunet.exporting.archive import read_archive
 from gwunet.exporting.description import ModelDescription
 from gwunet.exporting.onnx_file import read_onnx
 from gwunet.exporting.onnx_runtime import OnnxNetwork, choose_provider
+from gwunet.inference.chosen_settings import are_wanted
 from gwunet.inference.predictor import Predictor
 from gwunet.inference.torch_networks import PrecisionName
 
@@ -69,7 +70,7 @@ def load_exported(
             batch_size=batch_size,
             precision=precision,
         )
-        return _with_settings(predictor, description, postprocess and threshold is None)
+        return _with_settings(predictor, description, postprocess, threshold)
     if precision != "auto":
         raise UsageError(
             f"--precision {precision}: {path} is an ONNX file, which computes in the numbers it was exported in; leave "
@@ -90,11 +91,13 @@ def load_exported(
         threshold=threshold,
         batch_size=batch_size,
     )
-    return _with_settings(predictor, description, postprocess and threshold is None)
+    return _with_settings(predictor, description, postprocess, threshold)
 
 
-def _with_settings(predictor: Predictor, description: ModelDescription, postprocess: bool) -> Predictor:
-    if postprocess and description.postprocessing is not None:
+def _with_settings(
+    predictor: Predictor, description: ModelDescription, postprocess: bool, threshold: float | None
+) -> Predictor:
+    if are_wanted(postprocess, threshold) and description.postprocessing is not None:
         predictor.use_postprocessing(description.postprocessing)
     return predictor
 

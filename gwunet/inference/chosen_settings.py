@@ -1,33 +1,35 @@
 """The settings that ``gw_find_best_configuration`` left beside a trained model, if they are for its weights."""
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
 
-from gwunet.checkpoint import FINAL, digest_of
+from gwunet.inference.trained_folds import TrainedFolds
 from gwunet.postprocessing import Postprocessing
-from gwunet.postprocessing.shipped import FILE_NAME, read_shipped, stale_checkpoints
+from gwunet.postprocessing.shipped import FILE_NAME, fold_key, read_shipped, stale_checkpoints
+from gwunet.trained import fold_folder
 
 logger = logging.getLogger(__name__)
 
 
-def chosen_settings(checkpoints: Sequence[Path]) -> Postprocessing | None:
-    """What to make masks with from the predictions of these checkpoint files of one model; None as planned.
+def are_wanted(postprocess: bool, threshold: float | None) -> bool:
+    """Whether settings that come with a model are used: a threshold that somebody gives takes their place."""
+    return postprocess and threshold is None
+
+
+def chosen_settings(trained: TrainedFolds) -> Postprocessing | None:
+    """What to make masks with from the predictions of these folds; None as planned.
 
     Settings are for final weights. Where a fold has been trained anew since they were chosen, they are not used, and a
     warning says so.
 
     Raises:
         SchemaError: ``postprocessing.json`` is damaged.
-        ModelError: a checkpoint is missing.
     """
-    path = checkpoints[0].parent.parent / FILE_NAME
-    if not path.is_file() or any(checkpoint.name != FINAL for checkpoint in checkpoints):
+    path = trained.model / FILE_NAME
+    if not path.is_file() or trained.checkpoint != "final":
         return None
     shipped = read_shipped(path)
-    names = {f"{checkpoint.parent.parent.name}/{checkpoint.parent.name}": checkpoint for checkpoint in checkpoints}
-    known = {name: digest_of(file) for name, file in names.items() if name in shipped.checkpoints}
-    stale = stale_checkpoints(shipped, known)
+    in_use = {fold_key(fold_folder(trained.model, fold)): digest for fold, digest in trained.digests.items()}
+    stale = stale_checkpoints(shipped, in_use)
     if stale:
         logger.warning(
             "%s: chosen for other weights of %s, which have been trained anew since: masks are as planned; run "

@@ -1,6 +1,7 @@
 """``gw_ensemble``: the saved probabilities of several predictions averaged, and masks and wires of the average."""
 
 import dataclasses
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 import gwunet
 from gwunet.data.lock import alone_in
-from gwunet.errors import FrameError, UsageError
+from gwunet.errors import FrameError, UsageError, few
 from gwunet.inference.folder_pictures import FolderPictures
 from gwunet.inference.folder_wires import FolderWires, check_tracking
 from gwunet.inference.frame_writer import FrameWriter
@@ -23,7 +24,7 @@ from gwunet.inference.recorded_runs import recorded_runs
 from gwunet.inference.sources import Run, find_runs
 from gwunet.io.frames import write_mask
 from gwunet.io.probability import read_average, read_field, read_shape, write_probability
-from gwunet.jsonio import write_json
+from gwunet.jsonio import as_utf8, write_json
 from gwunet.postprocessing import Postprocessing
 from gwunet.progress import Progress, no_progress
 
@@ -53,6 +54,9 @@ class EnsembleRecord:
     overlay: bool = False
     state: Literal["running", "finished"] = "finished"
     """``running`` in a file that nobody works on any more: the command was killed, or failed."""
+    probabilities_sha256: tuple[str, ...] = ()
+    """Of each source, SHA-256 of the names and files of all its frames, known in the end: names stay when a folder is
+    predicted anew."""
 
 
 def ensemble_folders(
@@ -129,12 +133,17 @@ def ensemble_folders(
         found.forget()
         for name in names:
             writer.forget(name)
+        digests = [hashlib.sha256() for _ in sources]
         for name in progress(names, len(names), "ensemble"):
-            _average([source / f"{name}.npz" for source in sources], name, writer, found, settings)
+            paths = [source / f"{name}.npz" for source in sources]
+            _average(paths, name, writer, found, settings)
+            for path, digest in zip(paths, digests, strict=True):
+                digest.update(as_utf8(f"{name}\n") + path.read_bytes())
         found.write()
         if overlay is not None:
             _draw(FolderPictures(frames, writer, found), names, progress)
-        record = dataclasses.replace(record, state="finished")
+        sums = tuple(digest.hexdigest() for digest in digests)
+        record = dataclasses.replace(record, state="finished", probabilities_sha256=sums)
         write_json(output / RECORD, record)
     return record
 
@@ -175,8 +184,8 @@ def _frames(overlay: Path, writer: FrameWriter, names: Sequence[str]) -> tuple[R
     missing = [name for name in names if places.find(name) is None]
     if missing:
         raise UsageError(
-            f"--overlay {overlay}: found no frames for {len(missing)} of {len(names)}: {_listed(missing)}; wanted what "
-            "gw_predict -i took"
+            f"--overlay {overlay}: found no frames for {len(missing)} of {len(names)}: {few(missing, NAMES_SHOWN)}; "
+            "wanted what gw_predict -i took"
         )
     return runs
 
@@ -185,11 +194,7 @@ def _draw(pictures: FolderPictures, names: Sequence[str], progress: Progress) ->
     drawn = set(progress(pictures.write(frozenset(names)), len(names), "overlays"))
     missing = [name for name in names if name not in drawn]
     if missing:
-        logger.warning("without an overlay: %s, which could not be drawn on their frames", _listed(missing))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+        logger.warning("without an overlay: %s, which could not be drawn on their frames", few(missing, NAMES_SHOWN))
 
 
 def _check_output(sources: Sequence[Path], writer: FrameWriter, names: Sequence[str]) -> None:
@@ -208,12 +213,10 @@ def _common_names(sources: Sequence[Path]) -> list[str]:
     for source in sources[1:]:
         alone = sorted(found[source] ^ first)
         if alone:
-            where = [source if name in found[source] else sources[0] for name in alone[:NAMES_SHOWN]]
-            listed = ", ".join(f"{name} ({folder})" for name, folder in zip(alone, where, strict=False))
+            where = [f"{name} ({source if name in found[source] else sources[0]})" for name in alone]
             raise UsageError(
-                f"{sources[0]} and {source}: found {len(alone)} frames in one alone: {listed}"
-                + (", ..." if len(alone) > NAMES_SHOWN else "")
-                + "; wanted the same frames in all: predict them with each model"
+                f"{sources[0]} and {source}: found {len(alone)} frames in one alone: {few(where, NAMES_SHOWN)}; wanted "
+                "the same frames in all: predict them with each model"
             )
     return sorted(first)
 

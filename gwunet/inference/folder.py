@@ -10,6 +10,7 @@ from gwunet.data.lock import alone_in
 from gwunet.errors import UsageError
 from gwunet.inference.ahead import ahead
 from gwunet.inference.annotated_video import write_video
+from gwunet.inference.earlier_run import earlier_run
 from gwunet.inference.folder_job import FolderJob
 from gwunet.inference.folder_pictures import FolderPictures
 from gwunet.inference.folder_wires import PLOTS, FolderWires, check_tracking
@@ -19,7 +20,7 @@ from gwunet.inference.part import Part
 from gwunet.inference.prediction import Wires
 from gwunet.inference.predictor import Predictor
 from gwunet.inference.recorder import Recorder
-from gwunet.inference.run_record import PATTERN
+from gwunet.inference.run_record import PATTERN, options_of, record_name
 from gwunet.inference.sources import Run, find_runs
 from gwunet.io.frames import FRAME_ENDINGS
 from gwunet.progress import Progress, no_progress
@@ -148,11 +149,14 @@ def predict_folder(
     writer = FrameWriter(
         output=output, overlay=overlay, probabilities=save_probabilities, wires=wires is not None, draws_later=track
     )
+    model = model or {"configuration": predictor.configuration.name}
+    path, options = output / record_name(part.count, part.number), options_of(predictor, writer, wires, track)
     with alone_in(output) if part.count == 1 else contextlib.nullcontext():
         found = FolderWires(writer, runs, part, wires=wires, track=track)
-        job = FolderJob(predictor, runs, writer, skip_finished, part, found)
+        earlier = earlier_run(path, model, options, predictor.runtime, skip_finished=skip_finished)
+        job = FolderJob(predictor, runs, writer, skip_finished, part, found, draws_anew=earlier.draws_anew)
         job.remove_temporary_files(video)
-        record = Recorder(job, source.name, model or {"configuration": predictor.configuration.name})
+        record = Recorder(job, path, source.name, model, options, earlier)
         if not skip_finished:
             job.forget_earlier_results()
         with record:

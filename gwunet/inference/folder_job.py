@@ -45,7 +45,19 @@ class FolderJob:
         skip_finished: bool,
         part: Part,
         wires: FolderWires,
+        *,
+        draws_anew: bool = False,
     ) -> None:
+        """
+        Args:
+            predictor: the model.
+            runs: the files with the frames.
+            writer: for the results.
+            skip_finished: leave frames whose mask is there.
+            part: the frames to take.
+            wires: finds and keeps the wires.
+            draws_anew: whether overlays of finished frames do not show what this command's would.
+        """
         self.predictor = predictor
         self.runs = runs
         self.writer = writer
@@ -55,10 +67,9 @@ class FolderJob:
         self.n_written = self.n_finished = 0
         self.seconds = 0.0
         self.skips_finished = skip_finished
-        self.draws_anew = False
-        """Whether overlays of finished frames do not show what this command's would."""
         self.to_draw: set[str] = set()
         """Finished frames without the overlay that is wanted."""
+        self._draws_anew = draws_anew
         self._n_located = 0
 
     def remove_temporary_files(self, video: Path | None) -> None:
@@ -145,7 +156,7 @@ class FolderJob:
                     self.n_finished += 1
                     is_found_anew = self._find_wires_of_finished(place, item)
                     if self.writer.overlay:
-                        self._look_at_overlay(item.name, self.draws_anew or is_found_anew)
+                        self._look_at_overlay(item.name, self._draws_anew or is_found_anew)
                     continue
                 try:
                     frame = item.read()
@@ -182,7 +193,7 @@ class FolderJob:
         except FrameError as problem:
             logger.warning("its wires are not found: %s", problem)
             return False
-        field, threshold = self.predictor.exposed_field(frame), self.predictor.inference.threshold
+        field, threshold = self.predictor.exposed_field(frame), self.predictor.postprocessing.threshold
         self.wires.find(place, Prediction(mask, probability, field, threshold))
         self._n_located += 1
         return True

@@ -173,7 +173,7 @@ class FolderWires:
             passed = 1 if before is None else self.places.frames_passed(before.name, place.name)
             wires = tracker.update(self._store.get(place.name)[1], frames_passed=passed, frame_shape=place.shape)
             before = place
-            track.add(place.number, wires)
+            track.add(place.number, wires, frames_passed=passed)
             yield place, wires
             if following is None or following.sequence != place.sequence:
                 if track.is_worth_drawing:

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from gwunet.errors import InterruptionError, UsageError
+from gwunet.errors import UsageError
 from gwunet.inference.frame_writer import OVERLAYS, FrameWriter
 from gwunet.inference.live import LiveTally, frame_name
 from gwunet.inference.own_results import OVERWRITE, has_record
 from gwunet.inference.predictor import Predictor
-from gwunet.inference.recorder import options_of
-from gwunet.inference.run_record import Failure, RunRecord, State, record_name, versions
+from gwunet.inference.run_record import Failure, State, options_of, record_name, record_of, state_of
 from gwunet.inference.streaming import Streamed
 from gwunet.jsonio import write_json
 
@@ -79,29 +78,19 @@ class LiveFolder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
-        stopped = isinstance(problem, InterruptionError | KeyboardInterrupt)
-        self._write("finished" if kind is None else "interrupted" if stopped else "failed")
+        self._write(state_of(problem))
 
     def _write(self, state: State) -> None:
-        predictor, tally = self._predictor, self._tally
-        record = RunRecord(
-            **versions(),
+        tally = self._tally
+        record = record_of(
+            self._predictor,
             state=state,
-            runtime=predictor.runtime,
-            device=str(predictor.device),
-            batch_size=predictor.batch_size,
             model=self._model,
             options=self._options,
             source=SOURCE,
-            num_parts=1,
-            part_id=0,
-            runs=(),
             n_frames=tally.answered,
-            n_finished_before=0,
-            finished_before_with=(),
             failed=tuple(Failure(frame=frame_name(number), reason=why) for number, why in tally.reasons.items()),
-            seconds=round(time.perf_counter() - self._start, 3),
-            frames_per_second=None,  # the sender's pace, not the program's
-            ms_per_frame=None,
+            seconds=time.perf_counter() - self._start,
+            own_pace=False,  # the sender's
         )
         write_json(self._writer.output / record_name(1, 0), record)

@@ -16,7 +16,7 @@ class Place:
     """Of its outputs."""
     sequence: str
     """A DICOM run's or a video's name; of DICOM files with one frame the name of the first one of their series; of a
-    picture its name without the number at its end."""
+    picture its name without the number at its end, and with ``_`` behind it where another sequence has that name."""
     number: int
     """Grows along the sequence."""
     spacing: PixelSpacing | None = None
@@ -33,6 +33,10 @@ class Places:
         single = [run.name for run in runs if not run.is_numbered and run.place is None]
         # Nothing is trained on them, so that the rule for training frames with few sequences does not count.
         self._origins = guessed_origins((), single, "frames")
+        self._names = _distinct_names(
+            {origin.sequence or name for name, origin in self._origins.items()},
+            {run.name if run.place is None else run.place.sequence for run in runs if run.name not in self._origins},
+        )
         self._ranks = self._ranked()
 
     def _ranked(self) -> dict[str, int]:
@@ -69,7 +73,8 @@ class Places:
         if run.place is not None:
             return Place(name=name, sequence=run.place.sequence, number=run.place.number, spacing=run.spacing)
         origin = self._origins[run.name]
-        return Place(name=name, sequence=origin.sequence or name, number=origin.frame or 0, spacing=run.spacing)
+        sequence = self._names[origin.sequence or run.name]
+        return Place(name=name, sequence=sequence, number=origin.frame or 0, spacing=run.spacing)
 
     def frames_passed(self, earlier: str, later: str) -> int:
         """From one frame of a sequence to a later one, by their names: those between them that cannot be read count.
@@ -82,3 +87,16 @@ class Places:
             one, other = self.find(earlier), self.find(later)
             passed = other[1] - one[1] if one is not None and other is not None and one[0] == other[0] else 1
         return max(1, passed)
+
+
+def _distinct_names(pictures: set[str], others: set[str]) -> dict[str, str]:
+    """What sequences of pictures are called, so that ``run7_1.png`` does not follow the frames of ``run7.dcm``."""
+    names = {sequence: sequence for sequence in pictures - others}
+    taken = pictures | others
+    for sequence in sorted(pictures & others):
+        name = sequence
+        while name in taken:
+            name += "_"
+        names[sequence] = name
+        taken.add(name)
+    return names

@@ -10,21 +10,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gwunet.checkpoint import Checkpoint, load_checkpoint
+from gwunet.checkpoint import Checkpoint
 from gwunet.device import resolve_device
 from gwunet.errors import ModelError, UsageError
 from gwunet.exposed_field import Frame
 from gwunet.inference.ahead import ahead
-from gwunet.inference.chosen_settings import chosen_settings
+from gwunet.inference.chosen_settings import are_wanted, chosen_settings
 from gwunet.inference.cut_frame import CutFrame, of_one_size
 from gwunet.inference.localizer import Localizer
 from gwunet.inference.prediction import Prediction, Spacing, Wires
 from gwunet.inference.streaming import Streamed, answer
 from gwunet.inference.tiled_networks import TiledNetworks
 from gwunet.inference.torch_networks import Network, PrecisionName, autocast_type, torch_network
-from gwunet.inference.trained_folds import find_model, fold_checkpoints
+from gwunet.inference.trained_folds import TrainedFolds, load_folds
 from gwunet.plans import Configuration, Inference, Preprocessing
 from gwunet.postprocessing import Postprocessing
+from gwunet.trained import fold_folder
 from gwunet.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -130,17 +131,24 @@ class Predictor:
     ) -> None:
         self.configuration = configuration
         self.preprocessing = preprocessing
-        self.inference = inference
         batch_size = configuration.batch_size if batch_size is None else batch_size
         self._tiled = TiledNetworks(networks, configuration.name, self.device, inference, batch_size)
         self.postprocessing = Postprocessing(threshold=inference.threshold)
+        """How masks are made."""
         self.is_postprocessed = False
         """Whether masks are made with settings that were chosen by cross-validation."""
+        self.trained: TrainedFolds | None = None
+        """What ``from_results`` read."""
 
     @property
     def networks(self) -> tuple[Network, ...]:
         """The folds."""
         return self._tiled.networks
+
+    @property
+    def inference(self) -> Inference:
+        """How frames are predicted; its threshold is the one that masks are made with."""
+        return dataclasses.replace(self._tiled.inference, threshold=self.postprocessing.threshold)
 
     @property
     def batch_size(self) -> int:
@@ -151,7 +159,6 @@ class Predictor:
         """Make masks with these settings; their threshold is used in place of the planned one."""
         self.postprocessing = settings
         self.is_postprocessed = True
-        self.inference = dataclasses.replace(self.inference, threshold=settings.threshold)
 
     @classmethod
     def from_results(
@@ -190,9 +197,7 @@ class Predictor:
         """
         if not isinstance(workspace, Workspace):
             workspace = Workspace.find(workspace)
-        base = find_model(workspace, workspace.dataset_name(dataset), configuration, trainer)
-        paths = fold_checkpoints(base, folds, checkpoint)
-        checkpoints = [load_checkpoint(path) for path in paths]
+        trained, checkpoints = load_folds(workspace, dataset, configuration, trainer, folds, checkpoint)
         predictor = cls(
             checkpoints,
             device=device,
@@ -203,8 +208,9 @@ class Predictor:
             precision=precision,
             compile=compile,
         )
-        _warn_of_differences(base, paths, checkpoints)
-        settings = chosen_settings(paths) if postprocess and threshold is None else None
+        predictor.trained = trained
+        _warn_of_differences(trained, checkpoints)
+        settings = chosen_settings(trained) if are_wanted(postprocess, threshold) else None
         if settings is not None:
             predictor.use_postprocessing(settings)
         return predictor
@@ -307,22 +313,19 @@ def _finish(
     return Localizer(wires="auto" if wires is None else wires, track=track, spacing_mm=spacing_mm)
 
 
-def _warn_of_differences(base: Path, paths: Sequence[Path], checkpoints: Sequence[Checkpoint]) -> None:
+def _warn_of_differences(trained: TrainedFolds, checkpoints: Sequence[Checkpoint]) -> None:
     """Folds that were trained in different ways, by a plan that was edited in between, are no model of five folds."""
     first = checkpoints[0].configuration
-    for path, checkpoint in zip(paths[1:], checkpoints[1:], strict=True):
-        different = [
-            field.name
-            for field in dataclasses.fields(first)
-            if field.name != "decisions" and getattr(first, field.name) != getattr(checkpoint.configuration, field.name)
-        ]
+    folders = [fold_folder(trained.model, fold).name for fold in trained.digests]
+    for folder, checkpoint in zip(folders[1:], checkpoints[1:], strict=True):
+        different = first.differing_fields(checkpoint.configuration)
         if different:
             logger.warning(
                 "%s: %s and %s were trained with another %s; they are averaged all the same: train all folds from one "
                 "plan, or choose with -f",
-                base,
-                paths[0].parent.name,
-                path.parent.name,
+                trained.model,
+                folders[0],
+                folder,
                 ", ".join(different),
             )
 

@@ -42,7 +42,7 @@ def recorded_runs(folders: Sequence[Path], names: Collection[str]) -> tuple[Reco
     files = {
         name: RecordedRun(
             name=name,
-            is_numbered=name not in names and found[0].n_frames != 1,
+            is_numbered=name not in names and found[0].is_numbered,
             spacing=_agreed(name, [file.spacing for file in found]),
             place=next((file.place for file in found if file.place is not None), None),
         )

@@ -3,13 +3,19 @@
 import dataclasses
 import platform
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import gwunet
-from gwunet.errors import SchemaError
+from gwunet.errors import InterruptionError, SchemaError
+from gwunet.inference.part import Part
 from gwunet.inference.series import InSequence
 from gwunet.io.spacing import PixelSpacing
 from gwunet.jsonio import read_json
+
+if TYPE_CHECKING:
+    from gwunet.inference.frame_writer import FrameWriter
+    from gwunet.inference.prediction import Wires
+    from gwunet.inference.predictor import Predictor
 
 SCHEMA_VERSION = 2
 PATTERN = "run*.json"
@@ -39,13 +45,18 @@ class RunFile:
     name: str
     """What the names of its masks begin with."""
     n_frames: int | None
-    """None of a video."""
+    """None of a video, whose file may say a wrong number."""
     frame_time_ms: float | None
     """From one frame to the next; None where the file does not say."""
     spacing: PixelSpacing | None
     """None where the file does not say."""
     place: InSequence | None = None
     """Of a DICOM file with one frame, where its series puts it."""
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether its frames are ``<name>_0000``, ``<name>_0001`` and so on."""
+        return self.n_frames != 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +119,77 @@ class RunRecord:
 def versions() -> dict[str, Any]:
     """The fields of a record that are the same for every run of an installation."""
     return {"schema_version": SCHEMA_VERSION, "gwunet": gwunet.__version__, "python": platform.python_version()}
+
+
+def options_of(predictor: "Predictor", writer: "FrameWriter", wires: "Wires | None", track: bool) -> RunOptions:
+    """What the masks of a command depend on besides the model."""
+    inference = predictor.inference
+    return RunOptions(
+        mirror=inference.mirror,
+        step=inference.step,
+        threshold=inference.threshold,
+        overlay=writer.overlay,
+        save_probabilities=writer.probabilities,
+        wires=wires or "none",
+        track=track,
+    )
+
+
+def state_of(problem: BaseException | None) -> State:
+    """How a command has ended, by what it raised."""
+    if problem is None:
+        return "finished"
+    return "interrupted" if isinstance(problem, InterruptionError | KeyboardInterrupt) else "failed"
+
+
+def record_of(
+    predictor: "Predictor",
+    *,
+    state: State,
+    model: dict[str, Any],
+    options: RunOptions,
+    source: str,
+    n_frames: int,
+    failed: tuple[Failure, ...],
+    seconds: float,
+    part: Part | None = None,
+    runs: tuple[RunFile, ...] = (),
+    n_finished_before: int = 0,
+    finished_before_with: tuple[str, ...] = (),
+    own_pace: bool = True,
+    video_sha256: str | None = None,
+) -> RunRecord:
+    """The record of a command.
+
+    Args:
+        predictor: what made the masks.
+        part: of the frames; None where the command has all of them.
+        own_pace: whether the time per frame says how fast the program is; without it somebody else sets the pace.
+        state, model, options, source, n_frames, failed, seconds, runs, n_finished_before: as in ``RunRecord``.
+        finished_before_with, video_sha256: as in ``RunRecord``.
+    """
+    part = part or Part()
+    return RunRecord(
+        **versions(),
+        state=state,
+        runtime=predictor.runtime,
+        device=str(predictor.device),
+        batch_size=predictor.batch_size,
+        model=model,
+        options=options,
+        source=source,
+        num_parts=part.count,
+        part_id=part.number,
+        runs=runs,
+        n_frames=n_frames,
+        n_finished_before=n_finished_before,
+        finished_before_with=finished_before_with,
+        failed=failed,
+        seconds=round(seconds, 3),
+        frames_per_second=round(n_frames / seconds, 2) if own_pace and n_frames and seconds else None,
+        ms_per_frame=round(1000 * seconds / n_frames, 2) if own_pace and n_frames else None,
+        video_sha256=video_sha256,
+    )
 
 
 def record_name(num_parts: int, part_id: int) -> str:

@@ -15,7 +15,7 @@ from typing import Protocol
 from gwunet.errors import DatasetError, FrameError, UsageError
 from gwunet.exposed_field import Frame
 from gwunet.inference.series import InSequence, InSeries, in_series, sequences_of
-from gwunet.io.dicom import DicomRun
+from gwunet.io.dicom import DICOM_ENDINGS, DicomRun
 from gwunet.io.dicom_elements import is_dicom, read_elements
 from gwunet.io.frames import FRAME_ENDINGS, read_frame, visible_files
 from gwunet.io.spacing import PixelSpacing
@@ -24,8 +24,6 @@ from gwunet.io.video import VIDEO_ENDINGS, Video
 logger = logging.getLogger(__name__)
 
 CHANNEL_SUFFIX = "_0000"
-DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
-"""Taken off the name; any other part behind a point is kept, since files are often called by numbers with points."""
 KINDS = f"{', '.join(FRAME_ENDINGS)}, {', '.join(VIDEO_ENDINGS)} or DICOM"
 
 
@@ -207,6 +205,7 @@ def find_runs(source: Path, *, outside: Sequence[Path] = ()) -> tuple[Run, ...]:
 def _open(path: Path, inside: PurePosixPath) -> Run | None:
     """The run in a file; None where it holds no frames."""
     ending = path.suffix.lower()
+    # Any other part behind a point is kept, since DICOM files are often called by numbers with points.
     name = str(inside.with_suffix("")) if ending in (*FRAME_ENDINGS, *VIDEO_ENDINGS, *DICOM_ENDINGS) else str(inside)
     if ending in FRAME_ENDINGS:
         return PictureFile(path=path, name=name)

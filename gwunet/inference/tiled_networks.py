@@ -38,7 +38,7 @@ class TiledNetworks:
         self.batch_size = batch_size
         self._name = name
         self._device = device
-        self._inference = inference
+        self.inference = inference
 
     def frames_together(self, scores: Tensor) -> int:
         """How many frames as this ``(1, h, w)`` one share a batch; on a CPU that gains nothing."""
@@ -59,9 +59,9 @@ class TiledNetworks:
                     probability = predict_probability(
                         self.networks,
                         scores,
-                        tile_size=self._inference.tile_size,
-                        step=self._inference.step,
-                        mirror=self._inference.mirror,
+                        tile_size=self.inference.tile_size,
+                        step=self.inference.step,
+                        mirror=self.inference.mirror,
                         batch_size=self.batch_size,
                     ).cpu()
                 return self._finite(probability)
@@ -94,5 +94,5 @@ class TiledNetworks:
     def _views(self, scores: Tensor) -> int:
         """Tiles of one frame, mirrored copies counted."""
         height, width = scores.shape[-2:]
-        inference = self._inference
+        inference = self.inference
         return views_of((height, width), inference.tile_size, inference.step, inference.mirror)

@@ -27,20 +27,25 @@ def autocast_type(precision: PrecisionName, device: torch.device) -> torch.dtype
     return torch.bfloat16 if computes_bf16(device) else None
 
 
-def torch_network(
-    checkpoint: Checkpoint, device: torch.device, autocast: torch.dtype | None, *, compiled: bool
-) -> Network:
-    """The network of a checkpoint.
+def network_of(checkpoint: Checkpoint) -> nn.Module:
+    """The network of a checkpoint with its weights, on the CPU.
 
     Raises:
         ModelError: there is no such network here, or the weights are not its.
     """
     try:
-        network: nn.Module = build_network(checkpoint.configuration)
+        network = build_network(checkpoint.configuration)
     except SchemaError as problem:
         raise ModelError(f"{checkpoint.where}: {problem}") from problem
     load_weights(network, checkpoint, Path(checkpoint.where))
-    network = fold_batch_norms(network).to(device)
+    return network
+
+
+def torch_network(
+    checkpoint: Checkpoint, device: torch.device, autocast: torch.dtype | None, *, compiled: bool
+) -> Network:
+    """The network of a checkpoint as prediction calls it; errors as ``network_of``."""
+    network = fold_batch_norms(network_of(checkpoint)).to(device)
     call: Network = network
     if compiled:
         call = torch.compile(network, mode="reduce-overhead" if device.type == "cuda" else "default")

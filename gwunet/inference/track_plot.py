@@ -1,6 +1,6 @@
 """Where the tips of a sequence went and how long its wires were, as one picture."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,21 @@ class Track:
 
     def __init__(self) -> None:
         self._wires: dict[int, list[tuple[float, ...]]] = {}
+        self._passed = 0
 
-    def add(self, number: int, wires: Iterable[Guidewire]) -> None:
-        """Take in the wires of a frame."""
+    def add(self, number: int, wires: Iterable[Guidewire], *, frames_passed: int = 1) -> None:
+        """Take in the wires of a frame.
+
+        Args:
+            number: of the frame, which may grow by more than 1 from a frame to the next.
+            wires: in the frame.
+            frames_passed: since the one before; more than 1 where some between them cannot be read.
+        """
+        self._passed += frames_passed
         for wire in wires:
             marks = ("bridged_frame" in wire.flags, "jump" in wire.flags)
-            self._wires.setdefault(wire.identity or 0, []).append((number, *wire.tip, wire.length_px, *marks))
+            step = (self._passed, number, *wire.tip, wire.length_px, *marks)
+            self._wires.setdefault(wire.identity or 0, []).append(step)
 
     @property
     def is_worth_drawing(self) -> bool:
@@ -73,10 +82,10 @@ class Track:
 
 
 def _draw_wire(axes: dict[str, Any], identity: int, values: Any) -> None:
-    number, row, column, length_px = values[:, :4].T
-    is_bridged, is_jump = values[:, 4:].T.astype(bool)
+    passed, number, row, column, length_px = values[:, :5].T
+    is_bridged, is_jump = values[:, 5:].T.astype(bool)
     colour = tuple(channel / 255 for channel in colour_of(identity, 0))
-    frames, gaps = _with_gaps(number, row, column, length_px)
+    frames, *gaps = _with_gaps(passed, number, row, column, length_px)
     moved = np.hypot(np.diff(gaps[0], prepend=np.nan), np.diff(gaps[1], prepend=np.nan))
     axes["path"].plot(gaps[1], gaps[0], color=colour, linewidth=1, label=f"wire {identity}")
     axes["path"].plot(column[:1], row[:1], "o", color=colour, markersize=4)
@@ -88,7 +97,7 @@ def _draw_wire(axes: dict[str, Any], identity: int, values: Any) -> None:
     axes["travel"].plot(frames, moved, color=colour, linewidth=1)
 
 
-def _with_gaps(number: Any, *values: Any) -> tuple[Any, Sequence[Any]]:
+def _with_gaps(passed: Any, *values: Any) -> list[Any]:
     """Lines that are broken where frames have no wire."""
-    places = np.flatnonzero(np.diff(number) > 1) + 1
-    return np.insert(number, places, np.nan), [np.insert(value, places, np.nan) for value in values]
+    places = np.flatnonzero(np.diff(passed) > 1) + 1
+    return [np.insert(value, places, np.nan) for value in values]

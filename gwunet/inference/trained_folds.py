@@ -1,13 +1,61 @@
-"""Where a trained model's checkpoints stand in a workspace."""
+"""A trained model's folds: where their checkpoints stand in a workspace, and which of them were read."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from gwunet.checkpoint import BEST, FINAL
+from gwunet.checkpoint import BEST, FINAL, Checkpoint, load_with_digest
 from gwunet.errors import ModelError
+from gwunet.inference.run_record import DIGEST
 from gwunet.trained import fold_folders, fold_name, model_name, parts_of, trained_models
 from gwunet.workspace import Workspace
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedFolds:
+    """Which folds of a model were read; the weights themselves are not kept here."""
+
+    dataset: str
+    model: Path
+    """Its results folder."""
+    checkpoint: Literal["final", "best"]
+    digests: dict[str, str]
+    """Of each fold, in the order they were asked for, the SHA-256 of the file that its weights were read from; another
+    may have taken its place since."""
+
+    def for_record(self) -> dict[str, Any]:
+        """What ``run.json`` calls the model by."""
+        configuration, trainer = parts_of(self.model.name)
+        return {
+            "dataset": self.dataset,
+            "configuration": configuration,
+            "trainer": trainer,
+            "folds": list(self.digests),
+            "checkpoint": self.checkpoint,
+            DIGEST: dict(self.digests),
+        }
+
+
+def load_folds(
+    workspace: Workspace,
+    dataset: str | int,
+    configuration: str,
+    trainer: str | None,
+    folds: Sequence[int | str] | None,
+    checkpoint: Literal["final", "best"],
+) -> tuple[TrainedFolds, list[Checkpoint]]:
+    """The wanted folds of a trained model, each file read once, and what was read.
+
+    Raises:
+        ModelError: as ``find_model`` and ``fold_checkpoints``; or a checkpoint is damaged.
+    """
+    name = workspace.dataset_name(dataset)
+    model = find_model(workspace, name, configuration, trainer)
+    loaded = {fold_name(path.parent): load_with_digest(path) for path in fold_checkpoints(model, folds, checkpoint)}
+    digests = {fold: digest for fold, (_, digest) in loaded.items()}
+    read = TrainedFolds(dataset=name, model=model, checkpoint=checkpoint, digests=digests)
+    return read, [each for each, _ in loaded.values()]
 
 
 def find_model(workspace: Workspace, dataset: str, configuration: str, trainer: str | None) -> Path:
@@ -50,4 +98,4 @@ def fold_checkpoints(base: Path, folds: Sequence[int | str] | None, checkpoint: 
             f"{', '.join(trained) or 'none'}; "
             "train it with gw_train, or finish it with gw_train --continue"
         )
-    return [trained[fold] for fold in wanted]
+    return [trained[fold] for fold in dict.fromkeys(wanted)]

@@ -36,9 +36,8 @@ def write_probability(
     Raises:
         OutputError: the file cannot be written.
     """
-    steps = np.rint(probability * LEVELS) / LEVELS
     # Level 1 of deflate takes half the time of np.savez_compressed's for files a quarter larger.
-    arrays: dict[str, NDArray[Any]] = {PROBABILITY_KEY: steps.astype(np.float16)}
+    arrays: dict[str, NDArray[Any]] = {PROBABILITY_KEY: in_steps(probability).astype(np.float16)}
     if field is not None:
         arrays[FIELD_KEY] = np.packbits(field)
     with (
@@ -50,12 +49,30 @@ def write_probability(
                 np.lib.format.write_array(file, array, allow_pickle=False)
 
 
+def in_steps(probability: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Probabilities rounded to the steps of 1/255 that a file keeps: as they come back from one."""
+    steps: NDArray[np.float32] = (np.rint(probability * LEVELS) / LEVELS).astype(np.float32)
+    return steps
+
+
 def read_probability(path: Path) -> NDArray[np.floating[Any]]:
-    """The ``(H, W)`` probabilities in a file, in the number type they were saved in.
+    """The ``(H, W)`` probabilities in a file.
+
+    Steps of 1/255, as ``write_probability`` writes them, are float32, without what float16 cuts off, so that 0.2 is no
+    less than 0.2. Others stay in the number type they were saved in.
 
     Raises:
         FrameError: it is missing or damaged, or holds something else.
     """
+    saved = _read_saved(path)
+    if saved.dtype != np.float16:
+        return saved
+    steps = in_steps(saved.astype(np.float32))
+    return steps if np.array_equal(steps.astype(np.float16), saved) else saved
+
+
+def _read_saved(path: Path) -> NDArray[np.floating[Any]]:
+    """As they were saved; errors as ``read_probability``."""
     read_shape(path)  # refuses those that would take gigabytes
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -121,7 +138,7 @@ def read_levels(path: Path) -> NDArray[np.uint8]:
     Raises:
         FrameError: as ``read_probability``, or there is a number that is no probability.
     """
-    probability = read_probability(path)
+    probability = _read_saved(path)
     # A comparison with NaN is false, so this refuses NaN too.
     if probability.size and not (probability.min() >= 0 and probability.max() <= 1):
         raise FrameError(

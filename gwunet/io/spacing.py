@@ -67,14 +67,14 @@ def spacing_of(tags: SpacingTags) -> PixelSpacing | None:
 def _magnification(tags: SpacingTags) -> float | None:
     """How many times larger the object is on the detector; None where the tags do not say or say the impossible.
 
-    The detector is behind the patient, so a factor below 1 is a wrong entry, not a magnification.
+    The detector is behind the patient, so a factor of 1 fills in for an unknown one, and one below 1 is a mistake.
     """
     detector_mm, patient_mm = tags.source_to_detector_mm, tags.source_to_patient_mm
     ratio = None
     if detector_mm is not None and patient_mm is not None and patient_mm > 0:
         ratio = detector_mm / patient_mm
     possible = (factor for factor in (tags.magnification, ratio) if factor is not None and math.isfinite(factor))
-    return next((factor for factor in possible if factor >= 1), None)
+    return next((factor for factor in possible if factor > 1), None)
 
 
 def _is_pair(values: tuple[float, ...]) -> bool:

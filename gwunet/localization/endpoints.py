@@ -81,7 +81,7 @@ def find_end(line: Line, probability: Map, *, touches: bool) -> End:
     axis = values[near_axis[0] : near_axis[-1] + 1].sum(axis=0) / len(near_axis)
     ends_at = _first(axis < probability.threshold * 0.999)
     reached = float(along[-1] if ends_at is None else along[ends_at])
-    exit_place = _exit(course, reached, width, probability)
+    exit_place = _exit(course, middle, reached, width, probability)
     if exit_place is not None:
         length = max(0.0, _along(exit_place - course.start, course.direction))
         tail = _straight(course.start, exit_place)
@@ -121,10 +121,18 @@ def _along(way: complex, direction: complex) -> float:
     return way.real * direction.real + way.imag * direction.imag
 
 
-def _exit(course: "_Course", reached: float, width_px: float, probability: Map) -> complex | None:
+def _exit(course: "_Course", middle: Numbers, reached: float, width_px: float, probability: Map) -> complex | None:
     """Where a wire leaves the exposed field; None if it does not.
 
     The middle of the cut through the wire at the field's border, or where its course crosses the border soon after.
+    The cut lies on the course, or is at least joined to the end; others are another wire's, which leaves beside it.
+
+    Args:
+        course: of the wire's end.
+        middle: (N,) places on it, before and behind the end.
+        reached: where on the course the mask ends.
+        width_px: of the wire.
+        probability: where it runs.
     """
     place = course.place(reached)[0]
     centre = place.real, place.imag
@@ -133,6 +141,13 @@ def _exit(course: "_Course", reached: float, width_px: float, probability: Map) 
     if probability.is_all_inside(centre, max(radius_px, reached, BORDER_PX) + 2):
         return None
     cut = probability.cut_near(np.array(centre), radius_px)
+    if len(cut):
+        off_px = np.abs(cut[:, :1] + 1j * cut[:, 1:] - middle).min(axis=1)
+        is_own = off_px <= width_px / 2 + BORDER_PX
+        if off_px.min() > width_px / 2:
+            inner = course.place(reached - width_px / 2)[0]
+            is_own = probability.joined_to(np.array([inner.real, inner.imag]), cut, radius_px + width_px / 2)
+        cut = cut[is_own]
     if len(cut):
         return complex(*cut.mean(axis=0))
     beyond = np.arange(0, reached + BORDER_PX, STEP_PX)

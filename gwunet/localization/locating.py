@@ -28,8 +28,11 @@ in is found a few frames later, but calcifications and clips are that short in e
 WEAKEST_SHARE = 0.25
 """With ``wires="auto"``, a piece of less than this share of the strongest one's strength is a false alarm, unless it is
 sure and comes in through the border of the field, as wires do."""
-SURE = 0.8
-"""Mean probability of such a piece."""
+SURE = 0.6
+"""Certainty of such a piece: with a threshold of a half, its mean probability is 0.8."""
+LEAST_CERTAINTY = 0.1
+"""Of a wire whose mean probability is hardly above what makes a pixel wire, or below where a mask was followed down to
+less: a long one is a wire rather than a speck that is somewhat surer."""
 
 
 def locate_guidewires(
@@ -68,25 +71,31 @@ def locate_guidewires(
     said = None if support is None else Map.around(support, mask, field, threshold)
     pieces = _pieces(near, wires, probability.shape, said)
     located = [_located(piece, near, probability.shape, spacing_mm) for piece in pieces]
+    doubtful = min(threshold, 0.5)
     ranked = [
-        (_strength(length_px, wire), wire)
+        (length_px * _certainty(wire, doubtful), wire)
         for wire, length_px in ((wire, wire.length_px) for wire in located)
         if length_px >= max(SHORTEST_PX, SHORTEST_WIDTHS * wire.mean_width_px)
     ]
     ranked.sort(key=operator.itemgetter(0), reverse=True)
-    return _plausible(ranked) if wires == "auto" else [wire for _, wire in ranked[:wires]]
+    return _plausible(ranked, doubtful) if wires == "auto" else [wire for _, wire in ranked[:wires]]
 
 
-def _strength(length_px: float, wire: Guidewire) -> float:
-    """Length, where certain; nothing where a wire is as likely as none."""
-    return length_px * max(0.0, 2 * wire.confidence - 1)
+def shortest_wire_px(shape: tuple[int, ...]) -> float:
+    """Length of the shortest thin wire with ``wires="auto"`` in a frame of so many rows and columns."""
+    return max(SHORTEST_PX, SHORTEST_SHARE * math.sqrt(math.prod(shape)))
 
 
-def _plausible(ranked: list[tuple[float, Guidewire]]) -> list[Guidewire]:
+def _certainty(wire: Guidewire, doubtful: float) -> float:
+    """1 where certain, least where the mean probability is ``doubtful`` or less: there a wire is as likely as none."""
+    return max(LEAST_CERTAINTY, (wire.confidence - doubtful) / (1 - doubtful))
+
+
+def _plausible(ranked: list[tuple[float, Guidewire]], doubtful: float) -> list[Guidewire]:
     return [
         wire
         for strength, wire in ranked
-        if strength >= WEAKEST_SHARE * ranked[0][0] or (wire.confidence >= SURE and _comes_in(wire))
+        if strength >= WEAKEST_SHARE * ranked[0][0] or (_certainty(wire, doubtful) >= SURE and _comes_in(wire))
     ]
 
 
@@ -125,7 +134,7 @@ def _pieces(near: Map, wires: Wires, shape: tuple[int, ...], said: Map | None) -
     width_px = max(1.0, np.count_nonzero(mask) / max(length, 1.0))
     shortest_px = max(SHORTEST_PX, SHORTEST_WIDTHS * width_px)
     if wires == "auto":
-        shortest_px = max(shortest_px, SHORTEST_SHARE * math.sqrt(math.prod(shape)))
+        shortest_px = max(shortest_px, shortest_wire_px(shape))
     chains = [chain for chain in chains_of(branches, width_px, near) if chain.length + width_px >= shortest_px]
     pieces = []
     for chain in chains:

@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from gwunet.localization.skeleton import Mask, Points
 
@@ -95,8 +96,7 @@ class Map:
 
     def cut_near(self, place: Points, radius_px: float) -> Points:
         """(K, 2) pixels of wires that touch the end of the exposed field within a radius of a place."""
-        first = np.maximum(np.floor(place - radius_px).astype(np.intp), 1)
-        last = np.minimum(np.ceil(place + radius_px).astype(np.intp) + 1, np.array(self.values.shape) - 1)
+        first, last = self._box(place, radius_px)
         if (last <= first).any():
             return np.empty((0, 2))
         window = slice(first[0], last[0]), slice(first[1], last[1])
@@ -104,3 +104,24 @@ class Map:
         interior = surroundings[:-2, 1:-1] & surroundings[2:, 1:-1] & surroundings[1:-1, :-2] & surroundings[1:-1, 2:]
         cut = np.argwhere((self.values[window] >= self.threshold) & ~interior) + first
         return np.asarray(cut[np.hypot(*(cut - place).T) <= radius_px], np.float64)
+
+    def joined_to(self, place: Points, pixels: Points, radius_px: float) -> Mask:
+        """(K,) which of (K, 2) pixels of wires are joined, near a place, to the wire that is nearest to it.
+
+        Args:
+            place: with a pixel of a wire within the radius.
+            pixels: all within the radius.
+            radius_px: what lies further away joins nothing.
+        """
+        first, last = self._box(place, radius_px)
+        wires = self.values[first[0] : last[0], first[1] : last[1]] >= self.threshold
+        pieces, _ = ndimage.label(wires, np.ones((3, 3)))
+        there = np.argwhere(wires)
+        nearest = there[np.hypot(*(there + first - place).T).argmin()]
+        return np.asarray(pieces[tuple((pixels.astype(np.intp) - first).T)] == pieces[tuple(nearest)])
+
+    def _box(self, place: Points, radius_px: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """First pixel, and the one after the last, of a square around a place, not on the cut-out's edge."""
+        first = np.maximum(np.floor(place - radius_px).astype(np.intp), 1)
+        last = np.minimum(np.ceil(place + radius_px).astype(np.intp) + 1, np.array(self.values.shape) - 1)
+        return first, last

@@ -1,17 +1,16 @@
-"""From a mask to the branches of its skeleton: thinning, and the graph of what is left.
+"""From a mask to the branches of its skeleton: the graph of what thinning leaves.
 
-Work is in proportion to the wire's pixels, not to the frame's: a thinning that scans the whole frame in every pass
-would alone take longer than all of this module.
+Work is in proportion to the wire's pixels, not to the frame's.
 """
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gwunet.thinning import NEIGHBOURS, Indices, Plane, neighbour_bits, thin
+
 Mask = NDArray[np.bool_]
-Indices = NDArray[np.int64]
 Points = NDArray[np.float64]
 
 FREE = -1
@@ -19,9 +18,6 @@ FREE = -1
 
 MAX_BRANCHES = 64
 """No more are followed, the longest ones; a mask with more is noise."""
-
-NEIGHBOURS = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
-"""Row and column steps, clockwise from the pixel above; the bits of a neighbourhood's code in this order."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -42,104 +38,23 @@ def length_of(points: Points) -> float:
     return float(np.hypot(steps[:, 0], steps[:, 1]).sum())
 
 
-def _deletable(second: bool) -> Mask:
-    """(256,) by neighbourhood code: whether a pixel goes in a half-step of thinning.
-
-    Reference: Guo and Hall, Parallel thinning with two-subiteration algorithms, CACM 32 (1989), algorithm A1. It keeps
-    lines of two pixels, which the older algorithm of Zhang and Suen deletes where they run diagonally.
-    """
-    above, upper_right, right, lower_right, below, lower_left, left, upper_left = _bits()
-    runs = (
-        (~above & (upper_right | right)).astype(int)
-        + (~right & (lower_right | below))
-        + (~below & (lower_left | left))
-        + (~left & (upper_left | above))
-    )
-    one = (upper_left | above).astype(int) + (upper_right | right) + (lower_right | below) + (lower_left | left)
-    two = (above | upper_right).astype(int) + (right | lower_right) + (below | lower_left) + (left | upper_left)
-    fewest = np.minimum(one, two)
-    held = (above | upper_right | ~lower_right) & right if second else (below | lower_left | ~upper_left) & left
-    return np.asarray((runs == 1) & (fewest >= 2) & (fewest <= 3) & ~held)
-
-
-def _bits() -> Mask:
-    """(8, 256) the neighbours that a code stands for."""
-    return np.asarray(((np.arange(256) >> np.arange(8)[:, None]) & 1).astype(bool))
-
-
 def _linked() -> Mask:
     """(8, 256) neighbours a skeleton pixel is linked to: a diagonal one only if no straight one leads there."""
-    bits = _bits()
+    bits = neighbour_bits()
     straight = np.roll(bits, 1, axis=0) | np.roll(bits, -1, axis=0)
     linked = bits.copy()
     linked[1::2] &= ~straight[1::2]
     return np.asarray(linked)
 
 
-_DELETABLE = np.stack([_deletable(False), _deletable(True)])
 _LINKED = _linked()
 _DEGREE = _LINKED.sum(axis=0)
 
 
-class _Plane:
-    """A mask with a frame of background around it, as a flat array."""
-
-    def __init__(self, mask: Mask) -> None:
-        height, width = mask.shape
-        padded = np.zeros((height + 2, width + 2), np.bool_)
-        padded[1:-1, 1:-1] = mask
-        self.stride = width + 2
-        self.flat = padded.ravel()
-        self.steps = np.array([row * self.stride + column for row, column in NEIGHBOURS])
-        # Not filled: that would take longer than all that is done with it, which is at the wires' pixels.
-        self.numbers = np.empty(len(self.flat), np.int64)
-        """For each pixel that was given one; of the others anything."""
-
-    def codes(self, pixels: Indices) -> NDArray[np.uint8]:
-        return np.packbits(self.flat.take(pixels[:, None] + self.steps), bitorder="little")
-
-    def coordinates(self, pixels: Indices) -> Points:
-        points = np.empty((len(pixels), 2))
-        points[:, 0], points[:, 1] = np.divmod(pixels, self.stride)
-        points -= 1
-        return points
-
-
-def _thin(plane: _Plane) -> Indices:
-    """Thins ``plane`` to lines of one pixel; returns what is left, in order."""
-    latest = plane.numbers
-    pixels = active = np.flatnonzero(plane.flat)
-    before: Indices | None = None
-    for half in _alternating():
-        gone = active[_DELETABLE[half][plane.codes(active)]]
-        plane.flat[gone] = False
-        if before is None:  # the second half-step, too, has to see every pixel
-            before = gone
-            active = active[plane.flat.take(active)]
-            continue
-        changed = np.concatenate([before, gone])
-        if not changed.size:
-            break
-        # A pixel whose neighbourhood is as it was when last looked at stays.
-        near = (changed[:, None] + plane.steps).ravel()
-        near = near[plane.flat.take(near)]
-        order = np.arange(len(near))
-        latest[near] = order
-        active = near[latest.take(near) == order]
-        before = gone
-    return pixels[plane.flat.take(pixels)]
-
-
-def _alternating() -> Any:
-    while True:
-        yield 0
-        yield 1
-
-
 def branches_of(mask: Mask) -> list[Branch]:
     """The skeleton of a (H, W) mask, cut at its nodes; where three or more branches meet is a node."""
-    plane = _Plane(mask)
-    pixels = _thin(plane)
+    plane = Plane(mask)
+    pixels = thin(plane)
     if not pixels.size:
         return []
     plane.numbers[pixels] = np.arange(len(pixels))
@@ -154,7 +69,7 @@ def branches_of(mask: Mask) -> list[Branch]:
     return [_branch(chain, points, neighbours, node_of, centres) for chain in chains]
 
 
-def _nodes(plane: _Plane, pixels: Indices, of_nodes: Indices) -> tuple[dict[int, int], Points]:
+def _nodes(plane: Plane, pixels: Indices, of_nodes: Indices) -> tuple[dict[int, int], Points]:
     """The node of each of a node's pixels, and the nodes' centres: node pixels that touch are one node."""
     if not of_nodes.size:
         return {}, np.empty((0, 2))

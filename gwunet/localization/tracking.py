@@ -26,12 +26,18 @@ FADING = 0.7
 """Share of its confidence that a wire keeps in each frame in which it is not found."""
 
 GATE_SHARE, LEAST_GATE_PX = 0.2, 20.0
-"""Two curves further apart than this share of the longer one's length are two wires."""
+"""Two curves further apart than this share of the longer one's length are two wires. The same share of the wires' mean
+length is what a track without wire costs in the assignment: so no track gives its wire away to take another one that is
+further off, for the sake of one more pair."""
 WIDEST_GATE = 2.0
 """A wire may come back so many times further away."""
 TIP_SHARE, MOST_TIP_PX = 0.25, 80.0
 """What the tips' distance adds to the curves', up to a limit: tips move further than wires."""
 COMPARED_POINTS = 32
+LEFT_OVER, DEAREST_PX = 1e-3, 1e3
+"""Pairs that cost more than that are made where nothing else is, the nearest first, and so weigh hardly anything."""
+JOINED_SHARE = 0.25
+"""Two wires taken for one run so much of the missing one's length away from the other."""
 UNPAIRED_PX = 100.0
 """Cost of a track without a wire, where two ways of putting wires together are compared."""
 EXCHANGE_MARGIN_PX = 1.0
@@ -61,14 +67,15 @@ class Tracker:
     so far explains is reported as it was found, with the flag ``jump``.
 
     A wire that is missing is reported where it is expected to be, with the flag ``bridged_frame`` and less confidence
-    from frame to frame, for at most 5 frames and half as many as it was found in before: what was found once, by
-    mistake perhaps, is not.
+    from frame to frame, for at most 5 frames, dropped ones among them, and half as many as it was found in before: what
+    was found once, by mistake perhaps, is not.
 
     Where wires cross, one frame alone may take the end of one for that of the other. If exchanging what lies behind
-    their meeting fits the frames before better, it is exchanged, for at most
-    5 frames in succession and a third of those they were seen in before.
+    their meeting fits the frames before better, it is exchanged, for at most 5 frames in succession and a third of
+    those in which both were found before.
 
-    A wire that has an end of another one, which is missing, is two wires taken for one: both are bridged.
+    A wire that goes on far beyond where it was and has an end of another one, which is missing, is two wires taken for
+    one: both are bridged.
 
     Where the border of the field does not say which end is the base, the end that moves less becomes it, and the flag
     ``base_uncertain`` goes.
@@ -77,8 +84,8 @@ class Tracker:
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self._count = 0
-        self._exchanges = 0
-        """Frames in succession in which tails were exchanged."""
+        self._exchanges: dict[frozenset[int], int] = {}
+        """By the numbers of two wires, the frames in succession in which their tails were exchanged."""
 
     def update(
         self,
@@ -120,26 +127,40 @@ class Tracker:
 
     def _untangled(self, wires: Sequence[Guidewire]) -> tuple[Sequence[Guidewire], dict[int, int]]:
         """The wires, those that cross put together as the tracks say, and their assignment."""
-        costs = _costs(self._tracks, wires)
-        pairs = _assigned(self._tracks, costs)
-        known = [track for track in self._tracks if id(track) in pairs or track.missed <= LONGEST_BRIDGE]
-        most = min(MOST_EXCHANGES, min((track.seen for track in known), default=0) // 3)
-        if len(wires) < 2 or self._exchanges >= most or _is_steady(known, wires, pairs):
-            self._exchanges = 0
+        costs, alone_px = _costs(self._tracks, wires), _alone_px(wires)
+        pairs = _assigned(self._tracks, costs, alone_px)
+        known = [track for track in self._tracks if id(track) in pairs or track.is_expected]
+        before, self._exchanges = self._exchanges, {}
+        if len(wires) < 2 or _is_steady(known, wires, pairs):
             return wires, pairs
         best = self._unlikeliness(known, costs, pairs) - EXCHANGE_MARGIN_PX
-        found = None
+        found = wires, pairs
+        ordered = self._as_tracks(wires, pairs)
         for one, other in itertools.combinations(range(len(wires)), 2):
-            for exchanged in tails_exchanged(wires[one], wires[other]):
-                changed, changed_costs = list(wires), costs.copy()
+            for exchanged in tails_exchanged(ordered[one], ordered[other]):
+                changed, changed_costs = list(ordered), costs.copy()
                 changed[one], changed[other] = exchanged
                 changed_costs[:, [one, other]] = _costs(self._tracks, exchanged)
-                changed_pairs = _assigned(self._tracks, changed_costs)
+                changed_pairs = _assigned(self._tracks, changed_costs, alone_px)
                 cost = self._unlikeliness(known, changed_costs, changed_pairs)
-                if cost < best:
+                if cost >= best:
+                    continue
+                of_both = [track for track in self._tracks if changed_pairs.get(id(track)) in (one, other)]
+                numbers = frozenset(track.number for track in of_both)
+                times = before.get(numbers, 0) + 1
+                if times <= min(MOST_EXCHANGES, min((track.seen for track in of_both), default=0) // 3):
                     best, found = cost, (changed, changed_pairs)
-        self._exchanges = self._exchanges + 1 if found else 0
-        return found or (wires, pairs)
+                    self._exchanges = {numbers: times}
+        return found
+
+    def _as_tracks(self, wires: Sequence[Guidewire], pairs: dict[int, int]) -> list[Guidewire]:
+        """The wires, those of which the border does not say which end is the base in the order of their tracks."""
+        ordered = list(wires)
+        for track in self._tracks:
+            index = pairs.get(id(track))
+            if index is not None and "base_uncertain" in wires[index].flags and not track.runs_as(wires[index]):
+                ordered[index] = _turned(wires[index])
+        return ordered
 
     def _unlikeliness(self, known: Sequence["_Track"], costs: Curve, pairs: dict[int, int]) -> float:
         """Sum of the known tracks' distances from their wires, in pixels."""
@@ -163,7 +184,9 @@ class _Track:
         self.last = dataclasses.replace(wire, identity=number)
         """As it was reported last."""
         self.seen, self.missed = 1, 0
-        """Frames in which it was found, less those in between in which it was not; frames since it was found."""
+        """Frames looked at in which it was found, less those in between in which it was not; such ones since then."""
+        self.passed = 0
+        """Frames since it was found, also those that were dropped."""
         self._evidence = 0.0 if "base_uncertain" in wire.flags else CERTAIN
         self._moved_px = np.zeros(2)
         """Fading sums of what the base and the tip moved."""
@@ -173,12 +196,17 @@ class _Track:
         """Let frames pass."""
         for _ in range(min(frames, LONGEST_BRIDGE)):
             self._filter.advance()
-        self.missed += frames
+        self.missed += 1
+        self.passed += frames
 
     @property
     def is_expected(self) -> bool:
         """Whether the wire, if it is missing, is reported nevertheless."""
-        return self.missed <= min(LONGEST_BRIDGE, self.seen // 2)
+        return self.passed <= LONGEST_BRIDGE and self.missed <= self.seen // 2
+
+    def runs_as(self, wire: Guidewire) -> bool:
+        """Whether it had its base rather where the wire has it than where that has its tip."""
+        return sum(_moved_px(self.last, wire)) <= sum(_moved_px(self.last, wire, exchanged=True))
 
     def missing(self, frame_shape: tuple[int, ...] | None) -> Guidewire | None:
         """The wire in a frame in which it was not found; None where that is too long ago."""
@@ -201,7 +229,7 @@ class _Track:
         """The wire as it was found in a frame, put in order and filtered."""
         wire, exchanged = self._in_order(wire)
         flags: set[Flag] = {"jump"} if self._follow(wire, exchanged) else set()
-        self.seen, self.missed = max(0, self.seen + 1 - self.missed) + 1, 0
+        self.seen, self.missed, self.passed = max(0, self.seen + 1 - self.missed) + 1, 0, 0
         tip = _within(_at_most(wire.tip, self._filter.tip, MOST_SMOOTHING_PX), frame_shape)
         self.last = dataclasses.replace(
             wire,
@@ -214,7 +242,8 @@ class _Track:
     def _follow(self, wire: Guidewire, exchanged: bool) -> bool:
         """Take in where the tip was found; True where it is a jump."""
         noise_px = _tip_noise(wire)
-        if exchanged or self.missed > LONGEST_BRIDGE + 1:
+        is_back = self.missed > 1 and self.passed > LONGEST_BRIDGE + 1
+        if exchanged or is_back:
             self._filter = TipFilter(wire.tip, noise_px)
             return exchanged
         moved_px = float(np.hypot(*np.subtract(wire.tip, self._filter.tip)))
@@ -227,7 +256,7 @@ class _Track:
     def _in_order(self, wire: Guidewire) -> tuple[Guidewire, bool]:
         """``wire`` from base to tip, by all frames so far, and whether that is another order than before."""
         is_certain = "base_uncertain" not in wire.flags
-        as_before = sum(_moved_px(self.last, wire)) <= sum(_moved_px(self.last, wire, exchanged=True))
+        as_before = self.runs_as(wire)
         same = wire if as_before else _turned(wire)
         if is_certain:
             self._weigh(CERTAIN if as_before else -CERTAIN)
@@ -263,14 +292,21 @@ def _costs(tracks: Sequence[_Track], wires: Sequence[Guidewire]) -> NDArray[np.f
     )
 
 
-def _assigned(tracks: Sequence[_Track], costs: NDArray[np.float64]) -> dict[int, int]:
+def _alone_px(wires: Sequence[Guidewire]) -> float:
+    """What a track without wire costs in the assignment: about a gate."""
+    lengths = [len(wire.centreline) for wire in wires]  # points are about 1 px apart
+    return max(LEAST_GATE_PX, GATE_SHARE * sum(lengths) / max(len(lengths), 1))
+
+
+def _assigned(tracks: Sequence[_Track], costs: NDArray[np.float64], alone_px: float) -> dict[int, int]:
     """By the ``id`` of a track, the index of its wire."""
     if not costs.size:
         return {}
     from scipy.optimize import linear_sum_assignment
 
-    # What no gate lets through must not decide which of two possible pairs is taken.
-    rows, columns = linear_sum_assignment(np.where(np.isfinite(costs), costs, 1e6))
+    # As many pairs as can be are not the best ones: where a wire is missed, another one's is not given to its track.
+    gain = np.maximum(alone_px - costs, LEFT_OVER * (DEAREST_PX - costs))
+    rows, columns = linear_sum_assignment(np.where(np.isfinite(costs), gain, 0.0), maximize=True)
     return {
         id(tracks[row]): int(column)
         for row, column in zip(rows, columns, strict=True)
@@ -286,9 +322,16 @@ def _joined(tracks: Sequence[_Track], wires: Sequence[Guidewire], pairs: dict[in
         for track in tracks
         if id(track) in pairs
         for other in missing
-        for end in (wires[pairs[id(track)]].base, wires[pairs[id(track)]].tip)
-        if _to_an_end(other.last, end) < min(LEAST_GATE_PX, _to_an_end(track.last, end))
+        if _has_both(wires[pairs[id(track)]], track.last, other.last)
     }
+
+
+def _has_both(wire: Guidewire, one: Guidewire, other: Guidewire) -> bool:
+    """Whether a wire that may be ``one`` has an end of ``other``, far from those of ``one``, and is long beyond it."""
+    if not any(_to_an_end(other, end) < LEAST_GATE_PX < _to_an_end(one, end) for end in (wire.base, wire.tip)):
+        return False
+    off = squared_distances(_thinned(wire.centreline), _thinned(one.centreline)).min(axis=1) > LEAST_GATE_PX**2
+    return bool(off.mean() * len(wire.centreline) > JOINED_SHARE * len(other.centreline))
 
 
 def _to_an_end(wire: Guidewire, place: Point) -> float:
@@ -308,7 +351,7 @@ def _cost(track: _Track, wire: Guidewire, apart_px: float) -> float:
     known = track.last
     absent = min(track.missed - 1, 10)
     about_px = max(len(known.centreline), len(wire.centreline))  # points are about 1 px apart
-    gate = max(LEAST_GATE_PX, GATE_SHARE * about_px) * min(WIDEST_GATE, 1 + 0.1 * absent)
+    gate = max(LEAST_GATE_PX, GATE_SHARE * about_px) * min(WIDEST_GATE, 1 + 0.1 * (track.passed - 1))
     if apart_px > gate:
         return np.inf
     tips_px = min(_moved_px(known, wire)[1], _moved_px(known, wire, exchanged=True)[1])

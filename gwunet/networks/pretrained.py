@@ -5,7 +5,7 @@ A file is data: tensors alone are read from it. What was loaded, what was not an
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gwunet.checkpoint import as_checkpoint, is_checkpoint, read_tensors
-from gwunet.errors import ModelError, UsageError
+from gwunet.errors import ModelError, UsageError, few
 from gwunet.networks.resnet import LAYOUTS, BasicBlock, Bottleneck, ResNet
 
 logger = logging.getLogger(__name__)
@@ -66,9 +66,9 @@ class Transfer:
         names_by_reason: dict[str, list[str]] = {}
         for name, reason in self.skipped.items():
             names_by_reason.setdefault(reason, []).append(name)
-        shown = [f"{_some(names)} ({reason})" for reason, names in names_by_reason.items()]
+        shown = [f"{few(names, NAMED)} ({reason})" for reason, names in names_by_reason.items()]
         if shown:
-            parts.append("skipped " + _some(shown))
+            parts.append("skipped " + few(shown, NAMED))
         if self.fresh:
             parts.append("fresh are " + ", ".join(f"{count} of {part}" for part, count in self.fresh.items()))
         return "; ".join(parts)
@@ -283,7 +283,7 @@ def _differ_in_channels(kernel: Tensor, wanted: Tensor) -> bool:
 def _nothing_fits(network: nn.Module, source: str, skipped: Mapping[str, str], first: Tensor | None) -> str:
     message = (
         f"{source}: found no tensor that fits {type(network).__name__} by name and shape; "
-        f"{_some([f'{name}: {reason}' for name, reason in skipped.items()])}"
+        f"{few([f'{name}: {reason}' for name, reason in skipped.items()], NAMED)}"
     )
     if MARK in skipped and first is not None and first.shape[0] != PUBLIC_WIDTH:
         message += f"; {_other_width(first.shape[0])}"
@@ -295,12 +295,6 @@ def _other_width(width: int) -> str:
         f"public weights have width {PUBLIC_WIDTH}, this encoder {width}: plan for cuda,"
         f' or set "width": {PUBLIC_WIDTH} in plans.json'
     )
-
-
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _shape(tensor: Tensor) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
-from skimage.morphology import skeletonize
+
+from gwunet.thinning import thinned
 
 BoolMask = NDArray[np.bool_]
 
@@ -47,7 +48,7 @@ def find_bridges(mask: BoolMask, gap_px: float) -> list[Bridge]:
     pieces, count = ndimage.label(mask, EIGHT_NEIGHBOURS)
     if count < 2:
         return []
-    skeleton: BoolMask = skeletonize(mask)  # type: ignore[no-untyped-call]
+    skeleton = thinned(mask)
     line = np.stack(np.unravel_index(np.flatnonzero(skeleton), skeleton.shape), axis=1)
     with_itself = ndimage.convolve(skeleton.astype(np.uint8), EIGHT_NEIGHBOURS, mode="constant")
     of_line = pieces[tuple(line.T)]

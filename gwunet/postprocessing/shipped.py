@@ -28,6 +28,11 @@ class ShippedPostprocessing:
     the model came from elsewhere."""
 
 
+def fold_key(folder: Path) -> str:
+    """What ``ShippedPostprocessing.checkpoints`` calls a fold, by its folder."""
+    return f"{folder.parent.name}/{folder.name}"
+
+
 def write_shipped(path: Path, shipped: ShippedPostprocessing) -> None:
     """Write it; raises ``OutputError``."""
     write_json(path, shipped)

@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gwunet.report.markup import Child, Markup, element
+from gwunet.report.material import Material
 from gwunet.report.parts import facts, number, table
 from gwunet.report.results import IN_BRIEF, METRICS, Results
+from gwunet.report.standing import outdated, says_of_what
 
 TOLERANCE = 0.005
 """Probabilities are kept in steps, so the mean Dice of the same masks may differ by so much."""
+AGAIN = "Run gw_find_best_configuration again."
 
 
-def cross_validated(found: Mapping[str, Any], results: Results) -> Markup:
+def cross_validated(found: Mapping[str, Any], results: Results, material: Material) -> Markup:
     """``cross_validation.json`` of one model, beside the results of its folds as they are now."""
     planned, processed = (inside(found, name) for name in ("as_planned", "postprocessed"))
     before, after = (inside(summary, "per_frame_mean") for summary in (planned, processed))
@@ -34,7 +37,7 @@ def cross_validated(found: Mapping[str, Any], results: Results) -> Markup:
     return element(
         "div",
         element("h4", "With postprocessing chosen on the other folds"),
-        element("p", _stale(planned, results), class_="note"),
+        element("p", _stale(found, results, material), class_="note"),
         table(("metric", "as planned", "postprocessed", "interval"), rows, label="with and without postprocessing"),
         [element("p", "What prediction uses, chosen on all frames:"), facts(shipped)] if shipped else None,
         [element("p", note, class_="note") for note in notes],
@@ -42,15 +45,19 @@ def cross_validated(found: Mapping[str, Any], results: Results) -> Markup:
     )
 
 
-def _stale(planned: Mapping[str, Any], results: Results) -> str | None:
+def _stale(found: Mapping[str, Any], results: Results, material: Material) -> str | None:
     """A warning where the file is of other frames or other predictions than the folds hold now."""
+    if says_of_what(found):
+        why = outdated(found, material)
+        return f"cross_validation.json is out of date: {why}. {AGAIN}" if why else None
+    planned = inside(found, "as_planned")
     dice, now = inside(planned, "per_frame_mean").get("dice"), results.value("dice")
     same_frames = planned.get("n_frames") == results.n_frames
     if same_frames and isinstance(dice, int | float) and now is not None and abs(dice - now.mean) <= TOLERANCE:
         return None
     return (
         "cross_validation.json is not of what the folds hold now: it has "
-        f"{planned.get('n_frames')} frames of mean Dice {number(dice)}. Run gw_find_best_configuration again."
+        f"{planned.get('n_frames')} frames of mean Dice {number(dice)}. {AGAIN}"
     )
 
 
@@ -72,7 +79,15 @@ def _sites(sites: Any) -> Markup | None:
     return element("div", element("h4", "By site"), table(header, rows, label="sites"))
 
 
-def best_configuration(found: Mapping[str, Any]) -> Markup:
+def _of_other_results(found: Mapping[str, Any], material: Material) -> str | None:
+    """A warning where candidates were compared by other weights or masks than there are now."""
+    if not says_of_what(found):
+        return "The file does not say of which weights it is, as an earlier version wrote it."
+    why = outdated(found, material)
+    return f"This comparison is out of date: {why}. {AGAIN}" if why else None
+
+
+def best_configuration(found: Mapping[str, Any], material: Material) -> Markup:
     """``best_configuration.json``: candidates, best first, and whether the differences are shown."""
     candidates: list[list[Child]] = [
         [
@@ -96,6 +111,7 @@ def best_configuration(found: Mapping[str, Any]) -> Markup:
         "div",
         element("h3", "Best configuration"),
         element("p", element("b", str(found.get("recommended"))), f": {found.get('reason')}"),
+        element("p", _of_other_results(found, material), class_="note"),
         table(
             ("candidate", "Dice as planned", "postprocessed", "interval"), candidates, label="candidates, best first"
         ),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from gwunet.dataset import Case, Dataset
 from gwunet.errors import GwunetError
+from gwunet.evenly import evenly
 from gwunet.fingerprint import Fingerprint, Spread
 from gwunet.report.markup import Markup, element
 from gwunet.report.material import Material
@@ -95,7 +96,7 @@ def _spread_out(cases: Sequence[Case]) -> list[Case]:
     for case in cases:
         groups.setdefault(case.patient or case.sequence, case)
     chosen = list(groups.values()) if len(groups) >= PICTURES else list(cases)
-    return [chosen[index * len(chosen) // PICTURES] for index in range(PICTURES)] if len(chosen) > PICTURES else chosen
+    return evenly(chosen, PICTURES)
 
 
 def _annotated(raw: Dataset, case: Case) -> Markup:

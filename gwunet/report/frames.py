@@ -15,6 +15,7 @@ from gwunet.report.markup import Markup, element
 from gwunet.report.material import Model
 from gwunet.report.parts import picture
 from gwunet.report.pictures import layers_of, thumbnail
+from gwunet.trained import validation_folder
 
 Row = Mapping[str, Any]
 Read = tuple[Frame, NDArray[np.uint8], NDArray[np.uint8]]
@@ -91,7 +92,7 @@ def _read(raw: Dataset, model: Model, row: Row) -> Read:
     case = raw.case(row["case"])  # a name that the dataset has, and so no path
     fold = next(fold for fold in model.folds if fold.name == row["fold"])
     frame, reference = raw.read_pair(case)
-    prediction = read_mask(fold.folder / "validation" / f"{case.name}.png")
+    prediction = read_mask(validation_folder(fold.folder) / f"{case.name}.png")
     if prediction.shape != reference.shape:
         raise GwunetError("its prediction is of another size")
     return frame, prediction, reference

@@ -5,7 +5,7 @@ Folds come and go while a dataset is trained, so what is missing or damaged is a
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from gwunet.fingerprint import Fingerprint
 from gwunet.inference.run_record import PATTERN
 from gwunet.jsonio import parse_json, read_json
 from gwunet.plans import Plans
-from gwunet.trained import fold_folders, fold_name, parts_of, trained_models
+from gwunet.prepared import FINGERPRINT, INTEGRITY, PLANS, SPLITS
+from gwunet.trained import SUMMARY, fold_folders, fold_name, parts_of, trained_models, validation_folder
+from gwunet.validation import MadeBy, made_by_in, masks_digest
 from gwunet.workspace import Workspace
 
 Row = Mapping[str, Any]
@@ -38,7 +40,9 @@ class FoldRun:
     epochs: tuple[Mapping[str, Any], ...]
     finished: bool
     rows: tuple[Row, ...]
-    """Its validation frames; empty before validation."""
+    """Those of its validation frames that are the fold's today; empty before validation."""
+    checkpoint_sha256: str | None
+    """Of the weights that were validated; None where that is not known."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +91,8 @@ class Material:
     """None before folds were made."""
     grouping: str | None
     """What no fold divides."""
+    validation: Mapping[str, frozenset[str]] | None
+    """By name of the fold, the frames it is judged on today; None before folds were made."""
     remarks: tuple[str, ...]
     """Warnings from verification and splitting."""
     models: tuple[Model, ...]
@@ -94,7 +100,7 @@ class Material:
     """``best_configuration.json``, where there is one."""
     predicted: tuple[Predicted, ...]
     problems: tuple[str, ...]
-    """What could not be read."""
+    """What could not be read, or is out of date."""
 
 
 def gather(
@@ -116,24 +122,27 @@ def gather(
         SchemaError: fingerprint or plans are damaged.
     """
     prepared = workspace.preprocessed_dataset(dataset)
-    for name in ("fingerprint.json", "plans.json"):
+    for name in (FINGERPRINT, PLANS):
         if not (prepared / name).is_file():
             raise NotPreparedError(
                 f"{prepared}: found no {name}; wanted a planned dataset to report on: run "
                 f"gw_plan_and_preprocess -d {dataset} first"
             )
     problems: list[str] = []
-    splits = _known(prepared / "splits.json", problems)
+    splits = _known(prepared / SPLITS, problems)
     folds = splits if isinstance(splits, list) else _of_kind(splits, "folds", list)
+    raw = _raw(workspace, dataset, problems)
+    validation = _validation(folds)
     return Material(
         dataset=dataset,
-        raw=_raw(workspace, dataset, problems),
-        fingerprint=read_json(Fingerprint, prepared / "fingerprint.json"),
-        plans=read_json(Plans, prepared / "plans.json"),
+        raw=raw,
+        fingerprint=read_json(Fingerprint, prepared / FINGERPRINT),
+        plans=read_json(Plans, prepared / PLANS),
         n_folds=len(folds) or None,
-        grouping=None if isinstance(splits, list) else (splits or {}).get("grouping"),
+        grouping=_of_kind(splits, "grouping", str) or None,
+        validation=validation,
         remarks=_remarks(prepared, workspace.raw / dataset, splits, problems),
-        models=tuple(_models(workspace.results_dataset(dataset), configurations, problems)),
+        models=tuple(_models(workspace.results_dataset(dataset), configurations, raw, validation, problems)),
         best=_object(workspace.results_dataset(dataset) / BEST, problems),
         predicted=tuple(_predicted(*each, problems) for each in (predictions or {}).items()),
         problems=tuple(problems),
@@ -169,19 +178,34 @@ def _of_kind(content: Any, key: str, kind: type) -> Any:
 
 
 def _remarks(prepared: Path, raw: Path, splits: Any, problems: list[str]) -> tuple[str, ...]:
-    integrity = _known(prepared / "integrity.json", problems)
+    integrity = _known(prepared / INTEGRITY, problems)
     found = [*_of_kind(integrity, "errors", list), *_of_kind(integrity, "warnings", list)]
     found += _of_kind(splits, "warnings", list)
     # A report is passed on: it need not say where on this machine the dataset lies.
     return tuple(str(each).replace(f"{raw}/", "") for each in found)
 
 
-def _models(results: Path, configurations: Sequence[str] | None, problems: list[str]) -> list[Model]:
+def _validation(folds: Sequence[Any]) -> dict[str, frozenset[str]] | None:
+    if not folds:
+        return None
+    return {
+        str(number): frozenset(case for case in _of_kind(fold, "val", list) if isinstance(case, str))
+        for number, fold in enumerate(folds)
+    }
+
+
+def _models(
+    results: Path,
+    configurations: Sequence[str] | None,
+    raw: Dataset | None,
+    validation: Mapping[str, frozenset[str]] | None,
+    problems: list[str],
+) -> list[Model]:
     models = []
     for folder in trained_models(results):
         configuration, trainer = parts_of(folder.name)
         if configurations is None or configuration in configurations:
-            folds = tuple(_fold(each, problems) for each in fold_folders(folder))
+            folds = tuple(_fold(each, raw, validation, problems) for each in fold_folders(folder))
             models.append(
                 Model(
                     configuration=configuration,
@@ -201,10 +225,19 @@ def _models(results: Path, configurations: Sequence[str] | None, problems: list[
     return models
 
 
-def _fold(folder: Path, problems: list[str]) -> FoldRun:
+def _fold(
+    folder: Path, raw: Dataset | None, validation: Mapping[str, frozenset[str]] | None, problems: list[str]
+) -> FoldRun:
     start, *epochs = _log(folder / "log.jsonl", problems) or [{}]
-    summary = _known(folder / "validation" / "summary.json", problems)
-    rows = [row for row in _of_kind(summary, "frames", list) if _is_row(row)]
+    summary = _known(validation_folder(folder) / SUMMARY, problems)
+    frames = _of_kind(summary, "frames", list)
+    rows = [row for row in frames if _is_row(row)]
+    made_by = made_by_in(folder)
+    if rows:
+        judged = {row["case"] for row in frames if isinstance(row, dict) and isinstance(row.get("case"), str)}
+        today = judged if validation is None else validation.get(fold_name(folder), frozenset())
+        problems += _changes(folder, raw, made_by, judged, today)
+        rows = [row for row in rows if row["case"] in today]
     return FoldRun(
         name=fold_name(folder),
         folder=folder,
@@ -212,7 +245,34 @@ def _fold(folder: Path, problems: list[str]) -> FoldRun:
         epochs=tuple(epochs),
         finished=(folder / FINAL).is_file(),
         rows=tuple(rows),
+        checkpoint_sha256=None if made_by is None else made_by.checkpoint_sha256,
     )
+
+
+def _changes(
+    folder: Path, raw: Dataset | None, made_by: MadeBy | None, judged: Set[str], today: Set[str]
+) -> Iterator[str]:
+    """In what a fold's validation is not of the frames and masks of today."""
+    configuration, trainer = parts_of(folder.parent.name)
+    dataset = folder.parent.parent.name
+    again = f"gw_train {dataset} {fold_name(folder)} -c {configuration} -tr {trainer}"
+    where = f"{folder.parent.name}/{folder.name}"
+    if judged != today:
+        yield (
+            f"{where}: validated on other frames than are the fold's today ({len(judged - today)} left out here, "
+            f"{len(today - judged)} without a result): run {again} --val, and where that refuses, train the fold anew"
+        )
+    if raw is None or made_by is None or made_by.masks_sha256 is None:
+        return
+    try:
+        changed = masks_digest(raw, judged) != made_by.masks_sha256
+    except GwunetError:  # frames of these names are there no more, as the remark above says
+        changed = judged == today
+    if changed:
+        yield (
+            f"{where}: masks have changed since its frames were scored, so its figures are against the earlier ones, "
+            f"and pictures show those of today: run {again} --val"
+        )
 
 
 def _is_row(row: Any) -> bool:
@@ -233,9 +293,12 @@ def _log(path: Path, problems: list[str]) -> list[Mapping[str, Any]]:
         if not all(isinstance(line, dict) for line in lines):
             raise ValueError("a line is no object")
         return lines
+    except OSError as problem:
+        reason = f"cannot be read ({problem.strerror})"
     except ValueError as problem:
-        problems.append(f"{path.parent.name}/{path.name}: no curves, since the file is damaged ({problem})")
-        return []
+        reason = f"is damaged ({problem})"
+    problems.append(f"{path.parent.name}/{path.name}: no curves, since the file {reason}")
+    return []
 
 
 def _is_stale(summary: Any, folder: Path) -> bool:
@@ -245,9 +308,12 @@ def _is_stale(summary: Any, folder: Path) -> bool:
 
 
 def _predicted(folder: Path, summary: Path | None, problems: list[str]) -> Predicted:
-    runs = [_known(path, problems) for path in sorted(folder.glob(PATTERN))]
-    path = summary or folder / "summary.json"
-    known = _known(path, problems)
+    unreadable: list[str] = []
+    runs = [_known(path, unreadable) for path in sorted(folder.glob(PATTERN))]
+    path = summary or folder / SUMMARY
+    known = _known(path, unreadable)
+    # Where on this machine the folders lie is nobody's business who is given the page.
+    problems += [each.replace(f"{folder}/", f"{folder.name}/").replace(str(path), path.name) for each in unreadable]
     if _is_stale(known, folder):
         problems.append(
             f"{folder.name}: stale scores: {path.name} is of masks that were there before these; wanted a summary of "

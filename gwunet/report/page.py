@@ -153,7 +153,8 @@ def _brief(material: Material, findings: Sequence[Findings]) -> Markup:
         lines.append(_lowest(findings[0]))
     if material.problems:
         problems = [element("li", problem) for problem in material.problems]
-        lines.append(element("div", element("h3", "What could not be read"), element("ul", problems), class_="warning"))
+        heading = element("h3", "What could not be read, or is out of date")
+        lines.append(element("div", heading, element("ul", problems), class_="warning"))
     title = element("h2", "In brief", id="brief-title")
     return element("section", title, *lines, id="brief", aria_labelledby="brief-title", class_="brief")
 

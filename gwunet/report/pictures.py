@@ -43,10 +43,7 @@ class Layers:
 
 def layers_of(frame: Frame, prediction: Mask, reference: Mask) -> Layers:
     """The layers of a ``(H, W)`` frame, cropped to its wires and scaled down to ``LARGEST_EDGE_PX``."""
-    grey, (predicted, wire, left_out) = _cropped(
-        frame, [prediction == 1, reference == 1, reference == IGNORE], LARGEST_EDGE_PX
-    )
-    predicted = predicted & ~left_out
+    grey, predicted, wire = _cropped(frame, prediction, reference, LARGEST_EDGE_PX)
     height, width = grey.shape
     return Layers(
         frame=_jpeg(grey),
@@ -70,33 +67,38 @@ def annotated(frame: Frame, reference: Mask, largest_edge_px: int = 320) -> tupl
 
 def thumbnail(frame: Frame, prediction: Mask, reference: Mask) -> tuple[str, int, int]:
     """A frame's errors on the crop around its wires, small: data URI, width and height."""
-    grey, (predicted, wire, left_out) = _cropped(
-        frame, [prediction == 1, reference == 1, reference == IGNORE], THUMBNAIL_EDGE_PX
-    )
-    predicted = predicted & ~left_out
+    grey, predicted, wire = _cropped(frame, prediction, reference, THUMBNAIL_EDGE_PX)
     colour = np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
     for pixels, tint in ((predicted & wire, HIT), (predicted & ~wire, FALSE), (wire & ~predicted, MISSED)):
         colour[pixels] = 0.25 * colour[pixels] + 0.75 * np.array(tint, np.float32)
     picture = Image.fromarray(np.rint(colour).astype(np.uint8))
-    return _uri("jpeg", picture, quality=JPEG_QUALITY), picture.width, picture.height
+    # A JPEG has half as many colours as pixels each way unless told otherwise: thin lines would be grey.
+    uri = _uri("jpeg", picture, quality=JPEG_QUALITY, subsampling=0)
+    return uri, picture.width, picture.height
 
 
 def _cropped(
-    frame: Frame, masks: list[NDArray[np.bool_]], largest_edge_px: int
-) -> tuple[NDArray[np.uint8], list[NDArray[np.bool_]]]:
-    """The grey picture and the masks of the part that holds the first two masks, scaled down where it is large."""
+    frame: Frame, prediction: Mask, reference: Mask, largest_edge_px: int
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]]:
+    """The grey picture, what is predicted and what is wire, of the part that holds both, scaled down where it is large.
+
+    What is predicted where the reference says nothing is neither found nor false, and left out.
+    """
     grey = draw_overlay(frame, np.zeros(frame.shape, np.uint8))[..., 0]
-    box = _box(masks[0] | masks[1])
-    grey, masks = grey[box], [mask[box] for mask in masks]
+    predicted, wire = (prediction == 1) & (reference != IGNORE), reference == 1
+    box = _box(predicted | wire)
+    grey, predicted, wire = grey[box], predicted[box], wire[box]
     scale = min(1.0, largest_edge_px / max(grey.shape))
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    return np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.LANCZOS)), [_shrunk(m, size) for m in masks]
+    smaller = np.asarray(Image.fromarray(grey).resize(size, Image.Resampling.LANCZOS))
+    return smaller, _shrunk(predicted, size), _shrunk(wire, size)
 
 
 def _shrunk(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """A wire of one pixel must not vanish: from a third of its pixels on, one stands for all."""
-    resized = Image.fromarray(mask.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
-    return np.asarray(resized) >= 85
+    """At ``size`` (width, height), no larger than the mask: any pixel stands for all, lest a thin line vanish."""
+    for axis, edge in ((0, size[1]), (1, size[0])):
+        mask = np.logical_or.reduceat(mask, np.arange(edge) * mask.shape[axis] // edge, axis=axis)
+    return mask
 
 
 def _box(wires: NDArray[np.bool_]) -> tuple[slice, slice]:

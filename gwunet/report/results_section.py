@@ -41,7 +41,7 @@ def results_section(material: Material, findings: Sequence[Findings]) -> Markup:
         ),
         _comparison(findings) if len(findings) > 1 else None,
         _key(),
-        best_configuration(material.best) if material.best else None,
+        best_configuration(material.best, material) if material.best else None,
         [_model(material, each, place < WITH_PICTURES) for place, each in enumerate(findings)],
     )
 
@@ -53,7 +53,8 @@ def _comparison(findings: Sequence[Findings]) -> Markup:
     for each in findings:
         values = [each.results.value(key) for key in keys]
         folds = ", ".join(fold.name for fold in each.model.folds if fold.rows)
-        rows.append([each.model.name, folds, str(each.results.n_frames), *(map(_mean, values))])
+        n_frames = each.results.n_frames
+        rows.append([each.model.name, folds, str(n_frames), *(mean_with_frames(value, n_frames) for value in values)])
     header = ("model", "folds", "frames", *(names[key] for key in keys))
     note = "Models of different folds or frames cannot be compared." if _differ(findings) else None
     return element("div", table(header, rows, label="models side by side"), element("p", note) if note else None)
@@ -63,8 +64,12 @@ def _differ(findings: Sequence[Findings]) -> bool:
     return len({frozenset(row["case"] for row in each.rows) for each in findings}) > 1
 
 
-def _mean(value: Value | None) -> str:
-    return "–" if value is None else f"{value.mean:.{value.metric.decimals}f}"
+def mean_with_frames(value: Value | None, n_frames: int) -> str:
+    """With the number of frames where not all have the metric: those of another model may be others."""
+    if value is None:
+        return "–"
+    of = f" ({value.n_frames} frames)" if value.n_frames < n_frames else ""
+    return f"{value.mean:.{value.metric.decimals}f}{of}"
 
 
 def _key() -> Markup:
@@ -81,7 +86,7 @@ def _model(material: Material, found: Findings, with_pictures: bool) -> Markup:
         element("p", _which_folds(material, found)),
         table(_header(results), [_metric_row(value) for value in results.values], label="metrics"),
         element("p", _about_intervals(results), class_="note"),
-        cross_validated(model.cross_validation, results) if model.cross_validation else None,
+        cross_validated(model.cross_validation, results, material) if model.cross_validation else None,
         element("h4", "Distributions"),
         element("div", *_distributions(found), class_="charts"),
         element("h4", f"By {results.unit}, worst first"),

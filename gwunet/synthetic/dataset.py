@@ -13,6 +13,7 @@ from typing import Any
 from gwunet.errors import OutputError, UsageError
 from gwunet.io.frames import write_frame, write_mask
 from gwunet.jsonio import write_json
+from gwunet.progress import Progress, no_progress
 from gwunet.synthetic.options import Border, Collimator, FrameOptions, Size, WireCount
 from gwunet.synthetic.sequence import SimulatedWire, frames_of
 from gwunet.synthetic.wire import WIDTH_RANGE_PX
@@ -71,7 +72,7 @@ def synthesize_dataset(
     test_patients: int | None = None,
     overwrite: bool = False,
     processes: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = no_progress,
 ) -> None:
     """Simulate a dataset; the same values give the same files, byte for byte, with any number of processes.
 
@@ -97,7 +98,7 @@ def synthesize_dataset(
         test_patients: patients kept out of training, in imagesTs; default: a fifth of the patients.
         overwrite: replace ``folder`` if it is a simulated dataset.
         processes: sequences simulated at the same time.
-        progress: called after each sequence with the number of frames done and of all.
+        progress: see ``gwunet.progress.Progress``; frames come sequence by sequence.
 
     Raises:
         UsageError: a value cannot work.
@@ -139,17 +140,14 @@ def _check_free(folder: Path, overwrite: bool) -> None:
         raise OutputError(f"{folder}: has no {TRUTH_NAME}, so it is no simulated dataset; it is not overwritten")
 
 
-def _write_dataset(
-    folder: Path, name: str, recipe: Recipe, processes: int, progress: Callable[[int, int], None] | None
-) -> None:
+def _write_dataset(folder: Path, name: str, recipe: Recipe, processes: int, progress: Progress) -> None:
     jobs = list(itertools.product(range(recipe.patients), range(recipe.sequences)))
     cases: dict[str, Any] = {}
     truth: dict[str, Any] = {}
-    for written in _each(functools.partial(_write_sequence, folder, recipe), jobs, processes):
-        for case, group, wires in written:
-            cases[case], truth[case] = group, {"wires": wires}
-        if progress is not None:
-            progress(len(cases), len(jobs) * recipe.frames)
+    sequences = _each(functools.partial(_write_sequence, folder, recipe), jobs, processes)
+    written = itertools.chain.from_iterable(sequences)
+    for case, group, wires in progress(written, len(jobs) * recipe.frames, "simulate"):
+        cases[case], truth[case] = group, {"wires": wires}
     write_json(folder / TRUTH_NAME, {"schema_version": 1, "cases": truth})
     description = {
         "name": name,

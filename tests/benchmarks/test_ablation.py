@@ -14,11 +14,11 @@ import pytest
 from matplotlib.image import imread
 
 import gwunet
-from gwunet.benchmark.tables import TABLES
 from gwunet.errors import TrainingError, UsageError
 from gwunet.io.frames import read_mask
 from gwunet.splits import Grouping
 from gwunet.synthetic import synthesize_dataset
+from shared.tables import TABLES
 
 NAME = "Dataset901_Small"
 

@@ -19,9 +19,10 @@ from PIL import Image
 
 from gwunet.checkpoint import digest_of, load_checkpoint
 from gwunet.cli.find_best_configuration import main as find_best_configuration
+from gwunet.dataset import Dataset
 from gwunet.synthetic import synthesize_dataset
 from gwunet.trainers import history
-from gwunet.validation import is_validated
+from gwunet.validation import frames_digest, is_validated
 
 DATASET = "Dataset901_Small"
 QUICK = ["--epochs", "3", "--iterations", "2", "--batch_size", "2", "--device", "cpu"]
@@ -91,8 +92,9 @@ def test_training_leaves_what_the_design_names(workspace: Path, configuration: s
     summary = json.loads((fold / "validation" / "summary.json").read_text())
     validated = json.loads((workspace / "preprocessed" / DATASET / "splits.json").read_text())["folds"][0]["val"]
     assert sorted(frame["case"] for frame in summary["frames"]) == sorted(validated)
-    assert is_validated(fold, validated, digest_of(fold / "checkpoint_final.pt"))
-    assert not is_validated(fold, validated, "of other weights")
+    frames = frames_digest(Dataset.open(workspace / "raw" / DATASET), validated)
+    assert is_validated(fold, validated, digest_of(fold / "checkpoint_final.pt"), frames)
+    assert not is_validated(fold, validated, "of other weights", frames)
     assert {path.name for path in base.iterdir()} >= {"plans.json", "dataset.json", "fold_0"}
     assert not list(workspace.rglob(".partial-*"))
 

@@ -29,9 +29,10 @@ from gwunet.cli.predict import main
 from gwunet.exporting.archive import write_archive
 from gwunet.exposed_field import Border
 from gwunet.inference import Predictor
+from gwunet.inference import predictor as predictor_module
 from gwunet.inference.tiled_networks import TiledNetworks
 from gwunet.networks import build_network
-from gwunet.plans import Configuration, Preprocessing
+from gwunet.plans import Configuration, Duration, Preprocessing
 
 RNG = np.random.default_rng(0)
 FRAMES = RNG.integers(60, 200, (6, 32, 40)).astype(np.uint8)
@@ -185,6 +186,27 @@ def test_run_json_says_what_made_the_masks(tmp_path: Path, folder: Path, model: 
     assert failure["frame"] == "bad"
     assert "bad.png: found content that is none of" in failure["reason"]
     assert run["frames_per_second"] == pytest.approx(6 / run["seconds"], rel=0.05)
+
+
+def test_the_recorded_weights_are_those_that_made_the_masks(
+    tmp_path: Path, folder: Path, make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the fold is trained anew while the command starts."""
+    _save_model(tmp_path, make_configuration())
+    (path,) = tmp_path.rglob(FINAL)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    build = predictor_module.torch_network
+
+    def slowly(checkpoint: Checkpoint, *given: Any, **options: Any) -> Any:
+        save_checkpoint(path, dataclasses.replace(checkpoint, epoch=checkpoint.epoch + 1))
+        return build(checkpoint, *given, **options)
+
+    monkeypatch.setattr(predictor_module, "torch_network", slowly)
+    flags = ["-d", "1", "-f", "0", "0", "--workspace", str(tmp_path), "--device", "cpu", "--wires", "none"]
+    assert main(["-i", str(folder), "-o", str(tmp_path / "out"), *flags]) == 0
+    assert hashlib.sha256(path.read_bytes()).hexdigest() != digest
+    run = record(tmp_path / "out")
+    assert (run["model"]["folds"], run["model"]["sha256"]) == (["0"], {"0": digest})
 
 
 @pytest.mark.parametrize(
@@ -447,7 +469,7 @@ def test_after_a_kill_the_masks_are_those_of_an_unbroken_run(tmp_path: Path, mod
     with subprocess.Popen(
         command(*flags), stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
     ) as run:
-        while not list(out.glob("*.png")):
+        while not list(out.glob("[!.]*.png")):  # of a file half written the name begins with a point
             assert run.poll() is None
             time.sleep(0.01)
         run.kill()
@@ -467,9 +489,12 @@ def test_after_a_kill_the_masks_are_those_of_an_unbroken_run(tmp_path: Path, mod
 def test_folds_that_were_trained_in_different_ways_are_told(
     tmp_path: Path, make_configuration: Callable[..., Configuration], caplog: pytest.LogCaptureFixture
 ) -> None:
-    _save_model(tmp_path, make_configuration())
+    """Iterations that were measured to fit the same minutes are no other way."""
+    fitted = Duration(epochs=20, iterations_per_epoch=31, minutes=4.0)
+    _save_model(tmp_path, make_configuration(duration=fitted))
     first = next(tmp_path.rglob(FINAL))
-    for fold, changes in (("fold_1", {}), ("fold_2", {"batch_size": 7, "decisions": ()})):
+    again = dataclasses.replace(fitted, epochs=19, iterations_per_epoch=44)
+    for fold, changes in (("fold_1", {"duration": again}), ("fold_2", {"batch_size": 7, "decisions": ()})):
         known = load_checkpoint(first)
         configuration = dataclasses.replace(known.configuration, **changes)
         path = first.parent.with_name(fold) / FINAL

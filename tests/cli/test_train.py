@@ -18,6 +18,7 @@ import torch
 from gwunet.checkpoint import digest_of, load_checkpoint
 from gwunet.cli import launch as launching
 from gwunet.cli.train import main
+from gwunet.dataset import Dataset
 from gwunet.inference.predictor import Predictor
 from gwunet.planning import plan_dataset
 from gwunet.plans import Target
@@ -133,12 +134,21 @@ def test_a_signal_gives_one_line_and_its_status_and_loses_nothing(
 
 @pytest.mark.usefixtures("undrawn")
 def test_several_folds_one_after_another_then_their_validation_alone(
-    workspace: Path, capsys: pytest.CaptureFixture[str]
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    opened: list[Path] = []
+    own = Dataset.open
+
+    def opening(folder: Path) -> Dataset:
+        opened.append(folder)
+        return own(folder)
+
+    monkeypatch.setattr(Dataset, "open", opening)
     one = ["--epochs", "1", "--iterations", "1", "--batch_size", "2", "--device", "cpu"]
     assert train(workspace, "0", "2", "3", *one) == 0
     said = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in said] == ["fold 0", "fold 2", "fold 3"]
+    assert opened == [workspace / "raw" / DATASET], "read more than once"
     summary = fold_of(workspace, 3) / "validation" / "summary.json"
     before, weights = summary.read_text(), (fold_of(workspace, 3) / "checkpoint_final.pt").stat()
     summary.unlink()
@@ -224,17 +234,16 @@ def test_validation_is_of_the_weights_that_were_loaded_and_keeps_other_commands_
     """Also where another file takes the checkpoint's place meanwhile, as an import of a model would."""
     fold = fold_of(trained, 0)
     loaded = digest_of(fold / "checkpoint_final.pt")
-    own = Predictor.predict_frame
+    own = Predictor.predict_frames
     statuses: list[int] = []
 
-    def predict(predictor: Predictor, frame: Any) -> Any:
-        if not statuses:
-            shutil.copy(fold / "checkpoint_latest.pt", trained / "other.pt")
-            (trained / "other.pt").replace(fold / "checkpoint_final.pt")
-            statuses.append(train(trained, "0", *QUICK, "--overwrite"))
-        return own(predictor, frame)
+    def predict(predictor: Predictor, frames: Any) -> Any:
+        shutil.copy(fold / "checkpoint_latest.pt", trained / "other.pt")
+        (trained / "other.pt").replace(fold / "checkpoint_final.pt")
+        statuses.append(train(trained, "0", *QUICK, "--overwrite"))
+        return own(predictor, frames)
 
-    monkeypatch.setattr(Predictor, "predict_frame", predict)
+    monkeypatch.setattr(Predictor, "predict_frames", predict)
     assert train(trained, "0", "--val", "--device", "cpu") == 0
     assert statuses == [1]
     assert "found another command training or validating it" in capsys.readouterr().err

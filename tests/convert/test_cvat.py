@@ -14,7 +14,7 @@ from gwunet.convert.cvat import convert_cvat
 from gwunet.convert.writer import Conversion, DatasetWriter
 from gwunet.dataset import IGNORE, Dataset
 from gwunet.errors import DatasetError, UsageError
-from gwunet.integrity import verify_dataset
+from gwunet.integrity import inspect_case
 
 FRAME = np.random.default_rng(0).integers(0, 256, (24, 32), dtype=np.uint8)
 LINE = '<polyline label="wire" source="manual" occluded="0" points="4.50,10.50;20.50,10.50" z_order="0"></polyline>'
@@ -90,11 +90,34 @@ def test_a_mask_lands_in_its_box(convert: Callable, first: bool) -> None:
     np.testing.assert_array_equal(mask, expected)
 
 
-def test_smooth_lines_pass_between_the_points_as_a_parabola(convert: Callable) -> None:
+def test_smooth_lines_pass_between_the_points_as_a_curve(convert: Callable) -> None:
     bend = '<polyline label="wire" points="4.5,4.5;14.5,16.5;24.5,4.5"></polyline>'
     mask = only_mask(convert(["a.png"], document(image("a.png", bend)), width_px=2, smooth=True))
-    assert mask[4 + 9, 9]  # 12 * (1 - 0.5**2) below the ends
+    assert mask[4 + 8, 9]  # 12 * (6 * 0.5 - 2 * 0.5**3) / 4 = 8.25 below the ends
     assert not mask[4 + 6, 9]
+
+
+@pytest.mark.parametrize("ending", [".png", ".PNG", ".tif"])
+def test_frames_of_a_video_are_named_without_ending(convert: Callable, ending: str) -> None:
+    """As CVAT exports the task of a video; the frame of the other name is not taken for it."""
+    text = document(image("frame_000000"), image("frame_000001", ""))
+    conversion, dataset = convert([f"frame_00000{number}{ending}" for number in range(3)], text, width_px=1)
+    assert conversion.skipped == ()
+    assert {case.name: int(dataset.read_mask(case).sum()) for case in dataset.training} == {
+        "frame_000000": 17,
+        "frame_000001": 0,
+    }
+    assert [case.name for case in dataset.test] == ["frame_000002"]
+
+
+def test_two_frames_of_a_name_without_ending_are_skipped(convert: Callable) -> None:
+    text = document(image("a"), image("good.png"))
+    conversion, dataset = convert(["a.png", "a.bmp", "good.png"], text, width_px=1)
+    ((_, reason),) = conversion.skipped
+    assert "a.png" in reason
+    assert "a.bmp" in reason
+    assert conversion.failed
+    assert ([case.name for case in dataset.training], dataset.test) == (["good"], ())
 
 
 def test_shapes_are_joined_and_an_image_without_shapes_is_a_frame_without_wire(convert: Callable) -> None:
@@ -142,7 +165,8 @@ def test_a_region_to_ignore_is_kept_also_where_it_crosses_the_wire(
     made = convert(["a.png"], document(image("a.png", region + LINE)), width_px=1, labels=labels)
     np.testing.assert_array_equal(only_mask(made), expected)
     assert made[1].description["labels"] == {"background": 0, "wire": 1, "ignore": 2}
-    assert verify_dataset(made[1]).errors == ()
+    assert made[1].problems == ()
+    assert [error for case in made[1].training for error in inspect_case(made[1], case)[0].errors] == []
 
 
 def test_files_of_other_kinds_and_frames_elsewhere_are_named(convert: Callable, tmp_path: Path) -> None:

@@ -29,10 +29,12 @@ TAGS = {
     "sop": "0008|0018",
     "name": "0010|0010",
     "patient": "0010|0020",
+    "issuer": "0010|0021",
     "institution": "0008|0080",
     "frame_time": "0018|1063",
     "study": "0020|000d",
     "series": "0020|000e",
+    "acquisition": "0020|0012",
     "number": "0020|0013",
     "burned_in": "0028|0301",
 }
@@ -220,6 +222,40 @@ def test_files_without_patient_stay_together_by_study(source: Path) -> None:
     assert len({case.sequence for case in dataset.test}) == 3
 
 
+def test_files_with_and_without_issuer_are_one_patients(source: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Straight from the device, and through the archive, which adds who gave the number."""
+    save(source / "device.dcm", RUN[:1], study="1.2.31", series="1.2.41")
+    save(source / "archive.dcm", RUN[:1], issuer="Ward7", study="1.2.32", series="1.2.42")
+    for issuer in ("Ward7", "Ward8"):
+        save(source / f"{issuer}.dcm", RUN[:1], patient="SCHMIDT", issuer=issuer, series=f"1.2.{issuer[-1]}")
+    dataset, conversion = convert(source)
+    patient_of = {Path(path).stem: dataset.case(case).patient for path, case in conversion.written}
+    assert patient_of["device"] == patient_of["archive"] == "p" + Pseudonyms(KEY).name("patient", "", "MUELLER1950")
+    assert patient_of["Ward7"] == "p" + Pseudonyms(KEY).name("patient", "Ward7", "SCHMIDT")
+    assert len(set(patient_of.values())) == 3
+    (warning,) = caplog.messages
+    assert warning.startswith("1 patient numbers stand in some files with, in others without Issuer")
+
+
+@pytest.mark.parametrize(
+    ("tags", "warned"),
+    [
+        ([{"acquisition": "1", "number": "2"}, {"acquisition": "2", "number": "1"}], False),
+        ([{}, {}], True),
+        ([{"number": "1"}, {}], True),
+    ],
+)
+def test_single_frames_are_in_the_order_of_their_headers_then_their_names(
+    source: Path, caplog: pytest.LogCaptureFixture, tags: list[dict[str, str]], warned: bool
+) -> None:
+    for name, said in zip(("IM2", "IM10"), tags, strict=True):
+        save(source / f"{name}.dcm", RUN[:1], **said)
+    dataset, conversion = convert(source)
+    frame_of = {Path(path).stem: dataset.case(case).frame for path, case in conversion.written}
+    assert frame_of == {"IM2": 0, "IM10": 1}
+    assert [str(source / "IM2.dcm") in text for text in caplog.messages] == [True] * warned
+
+
 def test_copies_count_once_and_are_listed(source: Path) -> None:
     save(source / "a.dcm", RUN[:2], sop="1.2.5")
     save(source / "deep" / "copy.dcm", RUN[:2], sop="1.2.5")
@@ -254,6 +290,12 @@ def test_what_is_no_xray_run_is_skipped_by_name(source: Path) -> None:
         "ct.dcm": "modality CT, not XA or RF",
         "report.txt": "no DICOM file",
     }
+    (source / "torn.DCM").write_bytes(b"no mark")
+    (source / "1.2.840.7").touch()
+    _, conversion = convert(source)
+    assert conversion.failed
+    for name in ("torn.DCM", "1.2.840.7"):
+        assert dict(conversion.skipped)[str(source / name)].startswith("found no DICOM file; wanted the mark DICM")
     whole = (source / "good.dcm").read_bytes()
     (source / "cut.dcm").write_bytes(whole[:-100])
     _, conversion = convert(source)
@@ -283,16 +325,25 @@ def test_one_warning_counts_the_files_with_and_without_the_tag(source: Path, cap
     assert f"YES in 2 files ({source / '0.dcm'}, {source / '1.dcm'}) and absent in 1" in warning
 
 
+def test_progress_knows_the_frames_of_all_runs(source: Path, counting: Any) -> None:
+    save(source / "a.dcm")
+    save(source / "b.dcm")
+    convert(source, progress=counting.progress)
+    assert counting.seen == [("convert", 2 * len(RUN), 2 * len(RUN))]
+
+
 def test_frames_are_taken_at_a_rate(source: Path) -> None:
     """At 40 ms from frame to frame, those nearest to 0, 125, 250, 375 ms are 0, 3, 6 and 9."""
     save(source / "run.dcm", RUN, frame_time="40")
     save(source / "untimed.dcm", RUN, series="1.2.8")
+    save(source / "spot.dcm", RUN[:1], series="1.2.9", frame_time="40")
     dataset, conversion = convert(source, rate_hz=8.0)
     assert [case.frame for case in sorted(dataset.test, key=lambda case: case.name)] == [0, 3, 6, 9]
     assert {entry["frame_time_ms"] for entry in dataset.description["cases"].values()} == {125.0}
-    ((path, reason),) = conversion.skipped
-    assert path == str(source / "untimed.dcm")
-    assert "neither Frame Time" in reason
+    reasons = {Path(path).stem: reason for path, reason in conversion.skipped}
+    assert reasons.keys() == {"untimed", "spot"}
+    assert reasons["untimed"].startswith("neither Frame Time")
+    assert reasons["spot"].startswith("a single frame, which does not say how long after")
     assert conversion.failed
 
 

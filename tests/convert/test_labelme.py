@@ -16,7 +16,7 @@ from gwunet.convert.labelme import convert_labelme
 from gwunet.convert.writer import Conversion, DatasetWriter
 from gwunet.dataset import IGNORE, Dataset
 from gwunet.errors import DatasetError, UsageError
-from gwunet.integrity import verify_dataset
+from gwunet.integrity import inspect_case
 
 FRAME = np.random.default_rng(0).integers(0, 256, (24, 32), dtype=np.uint8)
 
@@ -105,10 +105,10 @@ def test_a_line_strip_is_straight_or_smooth_as_chosen(annotate: Callable, tmp_pa
             convert_labelme(tmp_path / "source", writer, width_px=2, smooth=smooth)
             writer.finish()
         masks.append(np.array(Image.open(folder / "labelsTr" / "a.png")) > 0)
-    straight_row, parabola_row = 4 + 12 * 0.5, 4 + 12 * (1 - 0.5**2)
+    straight_row, curve_row = 4 + 12 * 0.5, 4 + 12 * (6 * 0.5 - 2 * 0.5**3) / 4
     assert masks[0][round(straight_row), 9]
-    assert not masks[0][round(parabola_row), 9]
-    assert masks[1][round(parabola_row), 9]
+    assert not masks[0][round(curve_row), 9]
+    assert masks[1][round(curve_row), 9]
     assert not masks[1][round(straight_row), 9]
 
 
@@ -169,7 +169,8 @@ def test_a_region_to_ignore_is_kept_also_where_it_crosses_the_wire(
     expected[5:12, 3:9] = IGNORE
     np.testing.assert_array_equal(dataset.read_mask(dataset.case("a")), expected)
     assert dataset.description["labels"] == {"background": 0, "wire": 1, "ignore": 2}
-    assert verify_dataset(dataset).errors == ()
+    assert dataset.problems == ()
+    assert [error for case in dataset.training for error in inspect_case(dataset, case)[0].errors] == []
 
 
 def test_a_circle_to_ignore_is_cut_off_at_the_frame(annotate: Callable, convert: Callable) -> None:
@@ -227,6 +228,28 @@ def test_the_picture_is_found_as_the_annotators_computer_names_it(
     if given.startswith(".."):
         (tmp_path / "source" / "json" / "a.png").rename(tmp_path / "source" / "pictures" / "x1.png")
     assert only_mask(convert(width_px=1)).sum() == 17
+
+
+def test_a_copy_that_names_the_picture_it_was_copied_from_is_skipped(annotate: Callable, convert: Callable) -> None:
+    annotate("a", [LINE])
+    copy = annotate("c", [LINE], imagePath="a.png")
+    conversion, dataset = convert(width_px=1)
+    ((source, reason),) = conversion.skipped
+    assert source == str(copy)
+    assert "imagePath: found a.png and beside the file c.png" in reason
+    assert conversion.failed
+    assert ([case.name for case in dataset.training], dataset.test) == (["a"], ())
+
+
+def test_a_picture_of_two_files_is_warned_of(
+    annotate: Callable, convert: Callable, caplog: pytest.LogCaptureFixture
+) -> None:
+    annotate("a", [LINE])
+    annotate("second", [LINE], frame=None, imagePath="a.png")
+    _, dataset = convert(width_px=1)
+    assert [case.name for case in dataset.training] == ["a", "second"]
+    (warning,) = caplog.messages
+    assert warning.endswith("a.json too: one frame is two cases")
 
 
 def test_16_bits_are_kept(annotate: Callable, convert: Callable) -> None:

@@ -45,13 +45,14 @@ def test_points_on_a_circle_give_an_arc_of_the_width(convert: Callable) -> None:
     rows = [f"a,shaft,{60 - 40 * math.sin(angle)},{40 + 35 * math.cos(angle)}" for angle in angles]
     _, dataset = convert(["a.png"], HEADER + "\n".join(rows))
     mask = dataset.read_mask(dataset.training[0])
-    # The ellipse itself, finely sampled: all pixels well within half the width, none well beyond it.
+    # The ellipse itself, finely sampled: all pixels well within half the width, none well beyond it. The
+    # ends of the curve are straight, and 0.21 px off it.
     fine = np.linspace(angles[0], angles[-1], 2000)
     ellipse = np.stack([60 - 40 * np.sin(fine), 40 + 35 * np.cos(fine)], axis=1)
     pixels = np.argwhere(np.ones_like(mask))
     distance = cKDTree(ellipse).query(pixels)[0].reshape(mask.shape)
-    assert mask[distance < 1.4].all()
-    assert not mask[distance > 1.6].any()
+    assert mask[distance < 1.25].all()
+    assert not mask[distance > 1.75].any()
 
 
 def test_a_line_through_pixel_centres_is_symmetric(convert: Callable) -> None:

@@ -38,16 +38,35 @@ def circle_points(degrees: range, radius: float = 40.0) -> NDArray[np.float64]:
 def test_a_smooth_curve_through_points_of_a_circle_is_the_circle() -> None:
     clicked = circle_points(range(0, 271, 30))
     curve = curve_through(clicked, smooth=True)
-    assert np.abs(np.linalg.norm(curve - 64, axis=1) - 40).max() < 0.25  # a chord is 1.36 px off
+    off = np.abs(np.linalg.norm(curve - 64, axis=1) - 40)
+    assert off.max() < 0.6  # a chord is 1.36 px off; the ends of the curve are straight
+    assert off[60:-60].max() < 0.05
     assert np.linalg.norm(curve[:, None] - clicked, axis=2).min(axis=0).max() < 1e-9
     assert np.linalg.norm(np.diff(curve, axis=0), axis=1).max() < 1.1
     straight = curve_through(clicked, smooth=False)
     assert np.linalg.norm(straight - 64, axis=1).min() == pytest.approx(40 * math.cos(math.radians(15)), abs=0.01)
 
 
-def test_three_points_give_a_parabola() -> None:
+def test_three_points_give_two_cubics_with_straight_ends() -> None:
     curve = curve_through(np.array([[4.0, 0.0], [0.0, 10.0], [4.0, 20.0]]), smooth=True)
-    np.testing.assert_allclose(curve[:, 0], 4 * ((curve[:, 1] - 10) / 10) ** 2, atol=1e-9)
+    from_end = 1 - np.abs(curve[:, 1] - 10) / 10
+    np.testing.assert_allclose(curve[:, 0], 4 - 6 * from_end + 2 * from_end**3, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("points", "at_most_px"),
+    [
+        ([[100, 0], [100, 110], [104, 120], [110, 123], [116, 120]], 1.5),  # a J tip
+        ([[100, 0], [100, 90], [103, 97], [110, 100], [200, 100]], 1.5),  # a bend
+        ([[100, 0], [100, 60], [107, 70], [114, 60], [114, 6]], 2.5),  # a hairpin: an arc through the points is 2.1 off
+        ([[100, 0], [100, 100], [100.5, 103], [100, 106], [100, 109]], 1.0),  # straight, and an unsteady hand
+    ],
+)
+def test_a_long_straight_piece_beside_a_bend_stays_straight(points: list[list[float]], at_most_px: float) -> None:
+    clicked = np.array(points, np.float64)
+    curve, lines = (curve_through(clicked, smooth=smooth) for smooth in (True, False))
+    assert np.linalg.norm(curve[:, None] - lines, axis=2).min(axis=1).max() < at_most_px
+    assert np.linalg.norm(np.diff(curve, axis=0), axis=1).max() < 1.5
 
 
 def test_two_points_give_a_line_and_repeated_ones_count_once() -> None:

@@ -73,6 +73,13 @@ def test_lossy_videos_are_read_closely_with_their_full_range(folder: Path, name:
     assert found.max() > 243
 
 
+def test_progress_counts_the_frames_looked_at(folder: Path, counting: Any) -> None:
+    save(folder / "a.avi")
+    save(folder / "b.avi")
+    convert(folder, rate_hz=5, progress=counting.progress)
+    assert counting.seen == [("convert", 2 * len(FRAMES), 0)]
+
+
 def test_deep_videos_keep_their_bits(folder: Path) -> None:
     deep = FRAMES.astype(np.uint16) * 256 + 7
     save(folder / "a.avi", deep, pixels="gray16le", source="gray16le")

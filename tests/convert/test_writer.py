@@ -91,6 +91,20 @@ def test_a_partial_declaration_is_completed_by_the_names(folder: Path) -> None:
     assert (dataset.case("run5_02").sequence, dataset.case("run5_02").frame) == ("run5", 2)
 
 
+def test_frames_that_nobody_annotated_are_declared_too(folder: Path) -> None:
+    with DatasetWriter(folder) as writer:
+        writer.add("f1", FRAME, MASK, source="f1", patient="p1", sequence="s1")
+        writer.add("run1_02", FRAME, None, source="run1_02")
+        writer.add("b", FRAME, None, source="b", spacing=SPACING)
+        writer.finish()
+    dataset = Dataset.open(folder)
+    assert dataset.problems == ()
+    assert [(case.name, case.sequence, case.frame) for case in dataset.test] == [
+        ("b", "b", None),
+        ("run1_02", "run1", 2),
+    ]
+
+
 @pytest.mark.parametrize(
     ("names", "safe"),
     [

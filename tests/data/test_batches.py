@@ -10,7 +10,7 @@ import torch
 
 from gwunet.data.batches import TrainingBatches, iterate_batches
 from gwunet.data.store import PreprocessedStore
-from gwunet.data.writing import write_store
+from gwunet.data.writing import write_locked
 from gwunet.dataset import CENTRELINE, Dataset
 from gwunet.exposed_field import NO_BORDER
 from gwunet.plans import Configuration, Preprocessing
@@ -27,7 +27,7 @@ def store(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> Preproces
         mask = np.zeros((40, 48), np.uint8)
         mask[10 : 12 + index, 10 : 12 + index] = 1
         pairs[name] = (frame, mask)
-    write_store(tmp_path / "store", make_raw_dataset(pairs), Preprocessing(borders={"uint8": NO_BORDER}))
+    write_locked(tmp_path / "store", make_raw_dataset(pairs), Preprocessing(borders={"uint8": NO_BORDER}))
     return PreprocessedStore(tmp_path / "store")
 
 

@@ -10,7 +10,7 @@ import pytest
 from gwunet.data.kept import KeptFrames
 from gwunet.data.store import PreprocessedStore
 from gwunet.data.variation import GreyScale
-from gwunet.data.writing import write_store
+from gwunet.data.writing import write_locked
 from gwunet.dataset import Dataset
 from gwunet.exposed_field import NO_BORDER
 from gwunet.plans import Preprocessing
@@ -24,7 +24,7 @@ BYTES_OF_A_FRAME = 2 * 20 * 24
 def store(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> PreprocessedStore:
     rng = np.random.default_rng(0)
     pairs = {name: (rng.integers(60, 200, (20, 24), np.uint8), np.eye(20, 24, dtype=np.uint8)) for name in CASES}
-    write_store(tmp_path / "store", make_raw_dataset(pairs), Preprocessing(borders={"uint8": NO_BORDER}))
+    write_locked(tmp_path / "store", make_raw_dataset(pairs), Preprocessing(borders={"uint8": NO_BORDER}))
     return PreprocessedStore(tmp_path / "store")
 
 
@@ -50,9 +50,18 @@ def test_a_kept_frame_cannot_be_written_to(store: PreprocessedStore) -> None:
         KeptFrames(store).frame("a").pixels[0, 0] = 1
 
 
-@pytest.mark.parametrize(("brightest", "highest"), [(254, 255), (3000, 4095), (16383, 16383), (16384, 32767)])
-def test_the_depth_is_told_by_the_brightest_pixel(store: PreprocessedStore, brightest: int, highest: int) -> None:
-    pixels = np.array([[0, brightest]], np.uint16)
+@pytest.mark.parametrize(
+    ("pixels", "highest"),
+    [
+        (np.array([[0, 120]], np.uint8), 255),
+        (np.array([[0, 3000]], np.uint16), 4095),
+        (np.array([[0, 16383]], np.uint16), 16383),
+        (np.array([[0, 16384]], np.uint16), 32767),
+    ],
+)
+def test_the_depth_is_told_by_the_type_and_the_brightest_pixel(
+    store: PreprocessedStore, pixels: np.ndarray, highest: int
+) -> None:
     frame = dataclasses.replace(store.frame("a"), pixels=pixels, mean=50.0, std=0.0)
     scale = GreyScale.of(frame)
     assert scale.highest == highest

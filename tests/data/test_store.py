@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gwunet.data.lock import locked
 from gwunet.data.store import PreprocessedStore, discard_store, is_up_to_date
-from gwunet.data.writing import MAX_LOCATIONS, write_store
+from gwunet.data.writing import MAX_LOCATIONS, write_locked
 from gwunet.dataset import CENTRELINE, IGNORE, Dataset
 from gwunet.errors import FrameError, NotPreparedError, OutputError, SchemaError
 from gwunet.exposed_field import NO_BORDER, Border
@@ -46,7 +47,7 @@ def plan(scale: int) -> Preprocessing:
 @pytest.fixture
 def store_folder(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> Path:
     made = {f"case{seed}": make_pair(seed, 1)[:2] for seed in range(3)}
-    write_store(tmp_path / "store", make_raw_dataset(made, labels=LABELS), plan(1))
+    write_locked(tmp_path / "store", make_raw_dataset(made, labels=LABELS), plan(1))
     return tmp_path / "store"
 
 
@@ -57,7 +58,7 @@ def test_frames_targets_and_fields_come_back(
 ) -> None:
     made = {f"case{seed}": make_pair(seed, scale) for seed in range(5)}
     dataset = make_raw_dataset({name: pair[:2] for name, pair in made.items()}, labels=LABELS)
-    write_store(tmp_path / "store", dataset, plan(scale), threads)
+    write_locked(tmp_path / "store", dataset, plan(scale), threads)
     store = PreprocessedStore(tmp_path / "store")
     assert store.cases == tuple(made)
     for name, (frame, mask, field) in made.items():
@@ -84,7 +85,7 @@ def test_frames_targets_and_fields_come_back(
 def test_frames_of_both_depths_share_a_store(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
     shallow, deep = make_pair(0, 1), make_pair(1, 200)
     dataset = make_raw_dataset({"shallow": shallow[:2], "deep": deep[:2]}, labels=LABELS)
-    write_store(tmp_path / "store", dataset, Preprocessing(borders=plan(1).borders | plan(200).borders))
+    write_locked(tmp_path / "store", dataset, Preprocessing(borders=plan(1).borders | plan(200).borders))
     store = PreprocessedStore(tmp_path / "store")
     for name, (frame, _, field) in {"shallow": shallow, "deep": deep}.items():
         sample = store.read(name)
@@ -100,7 +101,7 @@ def test_the_skeleton_of_the_exposed_wire_is_marked(make_raw_dataset: Callable[.
     mask[20:29, 5:70] = 1
     mask[20:29, 60:70] = IGNORE
     dataset = make_raw_dataset({"bar": (frame, mask)}, labels=LABELS)
-    write_store(tmp_path / "store", dataset, plan(1))
+    write_locked(tmp_path / "store", dataset, plan(1))
     store = PreprocessedStore(tmp_path / "store")
     assert store.entry("bar").box.left == 20
     target = store.read("bar").target
@@ -140,7 +141,7 @@ class TestUpToDate:
     def test_while_neither_frames_nor_preprocessing_change(self, dataset: Dataset, tmp_path: Path) -> None:
         folder = tmp_path / "store"
         assert not is_up_to_date(folder, dataset, plan(1))
-        write_store(folder, dataset, plan(1))
+        write_locked(folder, dataset, plan(1))
         assert is_up_to_date(folder, dataset, plan(1))
         other = Preprocessing(borders={"uint8": Border(level=15.0, threshold=21.0, spread=2.0)})
         assert not is_up_to_date(folder, dataset, other)
@@ -151,10 +152,10 @@ class TestUpToDate:
 
     def test_not_when_its_files_are_incomplete_or_of_before(self, dataset: Dataset, tmp_path: Path) -> None:
         folder = tmp_path / "store"
-        write_store(folder, dataset, plan(1))
+        write_locked(folder, dataset, plan(1))
         (folder / "store.json").write_text(STORE_1)
         assert not is_up_to_date(folder, dataset, plan(1))
-        write_store(folder, dataset, plan(1))
+        write_locked(folder, dataset, plan(1))
         assert is_up_to_date(folder, dataset, plan(1))
         (folder / "labels.bin").write_bytes(b"short")
         assert not is_up_to_date(folder, dataset, plan(1))
@@ -169,7 +170,7 @@ class TestInterruption:
 
     def interrupted(self, dataset: Dataset, folder: Path, count: int) -> None:
         with pytest.raises(Killed):
-            write_store(folder, dataset, plan(1), progress=killed_after(count))
+            write_locked(folder, dataset, plan(1), progress=killed_after(count))
         with pytest.raises(NotPreparedError):
             PreprocessedStore(folder)
 
@@ -177,7 +178,7 @@ class TestInterruption:
     def test_a_killed_command_goes_on_to_the_same_store(
         self, dataset: Dataset, tmp_path: Path, count: int, caplog: pytest.LogCaptureFixture
     ) -> None:
-        write_store(tmp_path / "whole", dataset, plan(1))
+        write_locked(tmp_path / "whole", dataset, plan(1))
         self.interrupted(dataset, tmp_path / "killed", count)
         read: list[int] = []
 
@@ -186,14 +187,14 @@ class TestInterruption:
             return items
 
         with caplog.at_level(logging.INFO):
-            write_store(tmp_path / "killed", dataset, plan(1), progress=progress)
+            write_locked(tmp_path / "killed", dataset, plan(1), progress=progress)
         assert read == [5 - count]
         assert (f"after {count} of 5 frames" in caplog.text) == (count > 0)
         assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
 
     @pytest.mark.parametrize("damage", ["frame", "label", "journal"])
     def test_what_is_half_written_is_written_again(self, dataset: Dataset, tmp_path: Path, damage: str) -> None:
-        write_store(tmp_path / "whole", dataset, plan(1))
+        write_locked(tmp_path / "whole", dataset, plan(1))
         folder = tmp_path / "killed"
         self.interrupted(dataset, folder, 3)
         name = {"frame": "frames.bin", "label": "labels.bin", "journal": "store.jsonl"}[damage]
@@ -201,7 +202,7 @@ class TestInterruption:
         path.write_bytes(path.read_bytes()[:-7])
         with (folder / ".partial-labels.bin").open("ab") as file:
             file.write(b"" if damage == "label" else b"of a frame that the journal does not know")
-        write_store(folder, dataset, plan(1))
+        write_locked(folder, dataset, plan(1))
         assert contents(folder) == contents(tmp_path / "whole")
 
     def test_frames_of_another_plan_or_of_changed_files_are_not_gone_on_with(
@@ -209,21 +210,21 @@ class TestInterruption:
     ) -> None:
         folder = tmp_path / "killed"
         with pytest.raises(Killed):
-            write_store(folder, dataset, Preprocessing(borders={"uint8": NO_BORDER}), progress=killed_after(3))
+            write_locked(folder, dataset, Preprocessing(borders={"uint8": NO_BORDER}), progress=killed_after(3))
         self.interrupted(dataset, folder, 2)
         Image.fromarray(make_pair(0, 1)[0][::-1].copy()).save(dataset.folder / "imagesTr" / "case0.png")
-        write_store(folder, dataset, plan(1))
-        write_store(tmp_path / "whole", dataset, plan(1))
+        write_locked(folder, dataset, plan(1))
+        write_locked(tmp_path / "whole", dataset, plan(1))
         assert contents(folder) == contents(tmp_path / "whole")
 
     def test_a_second_command_at_the_same_time_is_refused(self, dataset: Dataset, tmp_path: Path) -> None:
-        def progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
-            with pytest.raises(OutputError, match="found another command preparing it"):
-                write_store(tmp_path / "store", dataset, plan(1))
-            return items
-
-        write_store(tmp_path / "store", dataset, plan(1), progress=progress)
-        assert is_up_to_date(tmp_path / "store", dataset, plan(1))
+        folder = tmp_path / "store"
+        with locked(folder):
+            write_locked(folder, dataset, plan(1))
+            with pytest.raises(OutputError, match="found another command preparing it"), locked(folder):
+                pytest.fail("both went on")
+        with locked(folder):
+            assert is_up_to_date(folder, dataset, plan(1))
 
 
 STORE_1 = """{
@@ -253,7 +254,7 @@ def test_a_store_of_an_earlier_version_wants_to_be_written_again(tmp_path: Path,
 
 def test_a_store_without_any_wire_is_whole(make_raw_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
     frame = make_pair(0, 1)[0]
-    write_store(tmp_path / "store", make_raw_dataset({"none": (frame, np.zeros_like(frame))}), plan(1))
+    write_locked(tmp_path / "store", make_raw_dataset({"none": (frame, np.zeros_like(frame))}), plan(1))
     store = pickle.loads(pickle.dumps(PreprocessedStore(tmp_path / "store")))  # as a worker process gets it
     assert store.frame("none").wire_locations.size == 0
     assert not store.read("none").wire.any()
@@ -300,15 +301,15 @@ def test_a_write_that_fails_leaves_no_store(make_raw_dataset: Callable[..., Data
     """Not even the one that stood there before, since its frames may be gone; what is sound of it counts once more."""
     dataset = make_raw_dataset({f"case{seed}": make_pair(seed, 1)[:2] for seed in range(3)}, labels=LABELS)
     folder = tmp_path / "store"
-    write_store(folder, dataset, plan(1))
+    write_locked(folder, dataset, plan(1))
     (dataset.folder / "imagesTr" / "case2.png").write_bytes(b"no picture")
     for _ in range(2):
         with pytest.raises(FrameError, match="case2"):
-            write_store(folder, dataset, plan(1))
+            write_locked(folder, dataset, plan(1))
         assert not (folder / "store.json").exists()
     Image.fromarray(make_pair(7, 1)[0]).save(dataset.folder / "imagesTr" / "case2.png")
     Image.fromarray(make_pair(7, 1)[1]).save(dataset.folder / "labelsTr" / "case2.png")
-    write_store(folder, dataset, plan(1))
+    write_locked(folder, dataset, plan(1))
     assert is_up_to_date(folder, dataset, plan(1))
     assert not list(folder.glob(".partial-*"))
 
@@ -318,7 +319,7 @@ def test_a_frame_of_another_size_than_its_mask_is_named(
 ) -> None:
     dataset = make_raw_dataset({"case": (make_pair(0, 1)[0], make_pair(1, 1)[1])}, labels=LABELS)
     with pytest.raises(FrameError, match=r"labelsTr/case\.png: found 51x62 px; wanted the 50x63 px"):
-        write_store(tmp_path / "store", dataset, plan(1))
+        write_locked(tmp_path / "store", dataset, plan(1))
 
 
 def test_on_a_full_disk_the_frames_written_so_far_stay(
@@ -326,12 +327,12 @@ def test_on_a_full_disk_the_frames_written_so_far_stay(
 ) -> None:
     """The limit on a file's size stands for the end of the disk; a process of its own, since it cannot be lifted."""
     dataset = make_raw_dataset({f"case{seed}": make_pair(seed, 1)[:2] for seed in range(5)}, labels=LABELS)
-    write_store(tmp_path / "whole", dataset, plan(1))
+    write_locked(tmp_path / "whole", dataset, plan(1))
     limit = (tmp_path / "whole" / "frames.bin").stat().st_size * 2 // 3
     code = f"""
 import resource, signal
 from pathlib import Path
-from gwunet.data.writing import write_store
+from gwunet.data.writing import write_locked
 from gwunet.dataset import Dataset
 from gwunet.errors import OutputError
 from gwunet.exposed_field import Border
@@ -340,7 +341,7 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 preprocessing = Preprocessing(borders={{"uint8": Border(level=15.0, threshold=20.0, spread=2.0)}})
 try:
-    write_store(Path({str(tmp_path / "full")!r}), Dataset.open(Path({str(dataset.folder)!r})), preprocessing)
+    write_locked(Path({str(tmp_path / "full")!r}), Dataset.open(Path({str(dataset.folder)!r})), preprocessing)
 except OutputError as problem:
     print(problem)
 """
@@ -353,6 +354,6 @@ except OutputError as problem:
         read.append(total)
         return items
 
-    write_store(tmp_path / "full", dataset, plan(1), progress=progress)
+    write_locked(tmp_path / "full", dataset, plan(1), progress=progress)
     assert 0 < read[0] < 5
     assert contents(tmp_path / "full") == contents(tmp_path / "whole")

@@ -2,11 +2,14 @@
 
 import argparse
 import ast
+import dataclasses
 import importlib
 import json
+import os
 import re
 import shlex
 import subprocess
+import sysconfig
 import textwrap
 import tomllib
 import unittest.mock
@@ -21,6 +24,7 @@ import torch
 from gwunet.checkpoint import FINAL, Checkpoint, save_checkpoint
 from gwunet.exporting.archive import write_archive
 from gwunet.exposed_field import NO_BORDER
+from gwunet.io.frames import read_frame, write_frame, write_mask
 from gwunet.networks import NETWORKS
 from gwunet.plans import Configuration, Inference, Preprocessing, Spec
 
@@ -30,6 +34,7 @@ SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scrip
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 NOT_RUN = {"text", "csv"}
 """Languages of blocks that show what something looks like."""
+SIMULATED = "Dataset900_Simulated"
 RUN_ELSEWHERE = {
     "how-to/add_network_or_loss.md": "tests/documentation/test_own_network.py",
     "how-to/live.md": "tests/inference/test_live.py",
@@ -205,7 +210,10 @@ class DarkPixels(torch.nn.Module):
 
 @pytest.fixture
 def trained(tmp_path: Path, make_configuration: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a workspace that has a model of dataset 501 that finds wires, and the same model as one file."""
+    """A folder with a workspace that has a model of dataset 501 that finds wires, and the same model as one file.
+
+    The tutorial's dataset 900 is there too, with a frame to test on and the same model under the real-time plan's name.
+    """
     NETWORKS.names()
     monkeypatch.setattr(NETWORKS, "_entries", {**NETWORKS._entries, "DarkPixels": DarkPixels})
     inference = Inference(tile_size=(512, 512), step=1.0, mirror=False, threshold=0.5)
@@ -218,9 +226,16 @@ def trained(tmp_path: Path, make_configuration: Callable[..., Configuration], mo
         weights=DarkPixels().state_dict(),
         epoch=1,
     )
-    base = tmp_path / "gwunet_workspace" / "results" / "Dataset501_Mine" / "fganet__FGANetTrainer"
-    save_checkpoint(base / "fold_0" / FINAL, checkpoint)
+    results = tmp_path / "gwunet_workspace" / "results"
+    save_checkpoint(results / "Dataset501_Mine" / "fganet__FGANetTrainer" / "fold_0" / FINAL, checkpoint)
     write_archive(tmp_path / "model.onnx", (checkpoint,), ("0",))  # what it is, is seen by its content
+    paced = dataclasses.replace(checkpoint, dataset=SIMULATED)
+    save_checkpoint(results / SIMULATED / "fganet_realtime__FGANetTrainer" / "fold_0" / FINAL, paced)
+    raw = tmp_path / "gwunet_workspace" / "raw" / SIMULATED
+    for folder in ("imagesTr", "imagesTs"):
+        write_frame(raw / folder / "sim_0000.png", frame_with_wire())
+    write_mask(raw / "labelsTr" / "sim_0000.png", (frame_with_wire() < 80).astype(np.uint8))
+    (raw / "dataset.json").write_text("{}")
     return tmp_path
 
 
@@ -244,5 +259,73 @@ def test_python_runs(page: str, trained: Path, monkeypatch: pytest.MonkeyPatch) 
     for block in BLOCKS:
         if block.page == page and block.language == "python":
             exec(compile(block.text, str(block), "exec"), names)
-    if "wire" in names:
-        np.testing.assert_allclose(names["wire"].tip, (21, 50), atol=1)
+    found = [names["wire"].tip] if "wire" in names else names.get("tips", [])
+    np.testing.assert_allclose(np.reshape(found, (-1, 2)), np.tile((21, 50), (len(found), 1)), atol=1)
+    assert found or not names.keys() & {"wire", "tips"}
+
+
+SMALLER = {
+    "tutorials/first_model.md": {
+        "--patients 30 --size 384 --sequences 3 --frames 2": "--patients 8 --size 96 --sequences 1 --frames 2",
+        "--test_patients 6": "--test_patients 2",
+        "--minutes 4": "--epochs 1 --iterations 2",
+    },
+    "how-to/move_from_nnunet.md": {
+        "pip install -c constraints.txt -e . ": "true ",  # what is tested is installed
+        "gw_train 101 0": "gw_train 101 0 --epochs 1 --iterations 2",
+    },
+}
+"""Pages that are run line by line, and what makes that short."""
+
+
+def write_nnunet_dataset(raw: Path) -> None:
+    """``Dataset101_Wires`` as nnU-Net wants it: ten frames with a wire to train on, two to test on."""
+    rng = np.random.default_rng(0)
+    for folder, count in (("Tr", 10), ("Ts", 2)):
+        for case in range(count):
+            frame = rng.integers(110, 130, (96, 112), dtype=np.uint8)
+            mask = np.zeros_like(frame)
+            mask[5 * case + 20 : 5 * case + 23, :80] = 1
+            write_frame(raw / f"images{folder}" / f"wire_{folder}{case:03}_0000.png", frame - 70 * mask)
+            write_frame(raw / f"labels{folder}" / f"wire_{folder}{case:03}.png", mask)
+    labels = {"background": 0, "wire": 1}
+    described = {"channel_names": {"0": "X-ray"}, "labels": labels, "numTraining": 10, "file_ending": ".png"}
+    (raw / "dataset.json").write_text(json.dumps(described))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", SMALLER)
+def test_a_page_runs_line_by_line(page: str, tmp_path: Path) -> None:
+    """As somebody who copies it: in one shell, in an empty folder, without anything of this machine's set."""
+    lines = "\n".join(block.text for block in BLOCKS if block.page == page and block.language in ("bash", "commands"))
+    for old, new in SMALLER[page].items():
+        assert lines.count(old) == 1, old
+        lines = lines.replace(old, new)
+    raw = tmp_path / "nnunet" / "Dataset101_Wires"
+    write_nnunet_dataset(raw)
+    before = {path: path.stat().st_mtime_ns for path in raw.rglob("*")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GWUNET_", "CUDA_"))}
+    scripts = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
+    mine = {"PATH": scripts, "HOME": str(tmp_path), "nnUNet_raw": str(raw.parent), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", lines],
+        cwd=tmp_path,
+        env={**kept, **mine, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in raw.rglob("*")}
+    simulated = tmp_path / "gwunet_workspace" / "raw" / SIMULATED
+    references = raw if page == "how-to/move_from_nnunet.md" else simulated
+    wanted = {path.name for path in (references / "labelsTs").iterdir()}
+    assert len(wanted) >= 2
+    for folder in ("masks", "masks/overlays"):
+        assert {path.name for path in (tmp_path / folder).glob("*.png")} == wanted
+    assert all(set(np.unique(read_frame(path))) <= {0, 255} for path in (tmp_path / "masks").glob("*.png"))
+    assert (tmp_path / "masks" / "guidewires.csv").is_file()
+    assert len(json.loads((tmp_path / "masks" / "summary.json").read_text())["frames"]) == len(wanted)
+    if references == simulated:
+        assert (tmp_path / "gwunet_workspace" / "results" / SIMULATED / "report.html").is_file()

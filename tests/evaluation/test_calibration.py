@@ -41,6 +41,15 @@ def test_limits_of_the_bins():
     assert (empty.mean_probability, empty.wire_share) == (None, None)
 
 
+@pytest.mark.parametrize("top", [20, 255, 510])
+def test_steps_lie_in_the_bin_they_begin(top):
+    """As whole numbers have it: 51 / 255 is 0.2, and 357 / 510 is 0.7, neither less."""
+    levels = np.arange(top + 1)
+    table = reliability_table((levels / top).astype(np.float32), np.zeros(top + 1, dtype=bool))
+    expected = np.bincount(np.minimum(levels * RELIABILITY_BINS // top, RELIABILITY_BINS - 1))
+    assert table[0].tolist() == expected.tolist()
+
+
 def test_frames_pool_exactly_and_left_out_pixels_do_not_count(sklearn_metrics):
     frames, everything = [], []
     for seed in range(3):

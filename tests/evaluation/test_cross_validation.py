@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from skimage.morphology import reconstruction, remove_small_objects
 
-from gwunet.dataset import IGNORE, Dataset
+from gwunet.dataset import IGNORE, Case, Dataset
 from gwunet.errors import SplitError, UsageError
+from gwunet.evaluation import cross_validation
 from gwunet.evaluation.choice import LEAST_GAIN, Chosen, OutOfFoldFrame, choose_gap, choose_settings
 from gwunet.evaluation.cross_validation import CrossValidation, cross_validate, judged_summary
 from gwunet.evaluation.paired import paired_difference
@@ -197,6 +198,52 @@ def test_one_fold_leaves_nothing_to_choose_on(made: Made) -> None:
         judged(raw, [])
 
 
+def test_nothing_ships_where_no_fold_could_choose(made: Made) -> None:
+    """Two patients in two folds: each would choose on one alone, which tells no gain from chance."""
+    raw, frames = made(lambda _: 0.4)
+    two = [dataclasses.replace(frame, fold=number % 2, group=f"p{number % 2}") for number, frame in enumerate(frames)]
+    found = judged(raw, two)
+    assert found.shipped == found.planned
+    assert found.choices == ()
+    assert found.postprocessed == found.as_planned
+    assert found.notes == (
+        "fold 0 leaves 1 group of frames to choose settings on, wanted 2 so that a gain can be told from chance: masks "
+        "stay as planned",
+    )
+
+
+def test_what_only_all_frames_together_would_choose_does_not_ship(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was never judged on frames it was not chosen on: the estimate would be the plan's own."""
+    raw, frames = made(lambda _: 0.4)
+
+    def choose(
+        grid: SettingsGrid, planned: float, dice: NDArray[np.float32], chosen_on: Sequence[OutOfFoldFrame]
+    ) -> Chosen[Postprocessing]:
+        return Chosen(Postprocessing(threshold=0.3 if len(chosen_on) == len(frames) else planned), chosen_on)
+
+    monkeypatch.setattr(cross_validation, "choose_settings", choose)
+    found = judged(raw, frames)
+    assert found.shipped == found.planned
+    assert judged_summary(found) == found.as_planned
+    assert found.notes == ()
+
+
+def test_a_frame_that_is_left_out_whole_decides_nothing(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, frames = made(lambda _: 0.4)
+    before = judged(raw, frames)
+    read_mask = Dataset.read_mask
+
+    def masked(self: Dataset, case: Case) -> NDArray[np.uint8]:
+        mask = read_mask(self, case)
+        return np.full_like(mask, IGNORE) if case.name == frames[0].case.name else mask
+
+    monkeypatch.setattr(Dataset, "read_mask", masked)
+    after = judged(raw, frames)
+    assert after.shipped == before.shipped
+    assert after.postprocessed.frames[0]["dice"] is None
+    assert after.postprocessed.per_frame_mean.dice == 1
+
+
 def test_settings_that_do_worse_where_they_are_judged_do_not_ship(made: Made) -> None:
     """Each half of the folds wants what spoils the other: their choices never hold where they were not made."""
     raw, frames = made(lambda _: 0.4)
@@ -209,7 +256,7 @@ def test_settings_that_do_worse_where_they_are_judged_do_not_ship(made: Made) ->
     found = judged(raw, frames)
     assert found.postprocessed.per_frame_mean.dice < found.as_planned.per_frame_mean.dice
     assert found.shipped == found.planned
-    assert "did worse" in found.notes[0]
+    assert "did no better" in found.notes[0]
     assert judged_summary(found) == found.as_planned
 
 

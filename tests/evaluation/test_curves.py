@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -53,6 +54,16 @@ def test_frechet_distance_sees_the_direction_and_the_detour():
     detour = np.concatenate((line[:8], line[2:7][::-1], line[3:]))
     assert distances_px(detour, line).max() == 0
     assert frechet_px(line, detour) == 3
+
+
+def test_frechet_distance_of_long_curves_needs_memory_in_proportion_to_their_length():
+    line = np.stack((np.arange(3000.0), np.zeros(3000)), axis=1)
+    tracemalloc.start()
+    distance = frechet_px(line, line + 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert distance == pytest.approx(math.sqrt(2))
+    assert peak < 2e6  # the table of all pairs of points would be 72 MB
 
 
 def test_distances_equal_the_geometry_of_each_segment(monkeypatch):

@@ -51,6 +51,27 @@ def test_scores_and_files(folders, tmp_path):
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"summary.json", "summary.csv"}
 
 
+@pytest.mark.parametrize("name", ["study.csv", "study_patients.csv", "study_wires.csv"])
+@pytest.mark.parametrize("content", [b"id,age\n1,70\n", b"", b"\xff\xfe\x00no text", b"case,reference\n"])
+def test_tables_of_others_stay_and_nothing_is_written(folders, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=rf"{name}: found a file that is no such table of gw_evaluate.* -o$"):
+        evaluate_folder(*folders, tmp_path / "study.json")
+    assert (tmp_path / name).read_bytes() == content
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {name}
+
+
+def test_tables_of_its_own_are_replaced_or_go(folders, tmp_path):
+    output = tmp_path / "study.json"
+    evaluate_folder(*folders, output, wires="masks")
+    assert (tmp_path / "study_wires.csv").is_file()
+    columns, *rows = (tmp_path / "study.csv").read_text().splitlines()
+    (tmp_path / "study.csv").write_text("\n".join([f"{columns},of_another_version", *rows]))
+    evaluate_folder(*folders, output)
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"study.json", "study.csv"}
+    assert "of_another_version" not in (tmp_path / "study.csv").read_text()
+
+
 def test_names_pair_whatever_the_ending(folders):
     reference, prediction = folders
     (prediction / "run_001.png").unlink()
@@ -98,6 +119,7 @@ def test_tips_of_a_simulated_dataset_are_found(folders):
     (reference.parent / "centrelines.json").write_text(json.dumps(truth), encoding="utf-8")
     summary = evaluate_folder(reference, prediction)
     assert [frame["tip_error_px"] for frame in summary.frames] == [pytest.approx(3), None]
+    assert summary.localization is None  # nor of the frame without wires alone
     (reference.parent / "centrelines.json").write_text('{"cases": {"run_001": {"wires": [{}]}}}', encoding="utf-8")
     with pytest.raises(SchemaError, match=r"centrelines\.json: run_001: wanted"):
         evaluate_folder(reference, prediction)
@@ -133,6 +155,17 @@ def test_true_and_predicted_centrelines_are_compared(folders, tmp_path):
     assert not (tmp_path / "summary_wires.csv").exists()
 
 
+def test_a_wire_given_by_its_tip_leaves_its_frame_out(folders, caplog):
+    reference, prediction = folders
+    both = {"wires": [*known(12)["wires"], {"tip": [20.0, 10.0]}]}
+    write_centrelines(reference.parent, {"run_001": known(12), "run_002": both})
+    summary = evaluate_folder(reference, prediction)
+    assert summary.localization.all_frames.n_wires == 1
+    assert summary.localization.not_judged == ("run_002",)
+    assert "is not judged in 1 frame: run_002, whose wires centrelines.json gives by a tip alone" in caplog.text
+    assert summary.frames[1]["tip_error_px"] is not None
+
+
 def test_wires_are_located_where_no_file_has_them(folders):
     reference, prediction = folders
     assert evaluate_folder(reference, prediction).localization is None
@@ -147,6 +180,32 @@ def test_wires_are_located_where_no_file_has_them(folders):
     assert found.all_frames.n_matched == 1
     with pytest.raises(UsageError, match="wires: found 'all', wanted one of auto, masks, none"):
         evaluate_folder(reference, prediction, wires="all")
+
+
+def test_wires_of_files_are_judged_only_where_pixels_are(tmp_path):
+    """The right half is left out: there a predicted wire goes on, a true one, too, and two false ones lie."""
+    raw, prediction = tmp_path / "Dataset001_Test", tmp_path / "prediction"
+    mask = np.zeros((24, 40), np.uint8)
+    mask[5, :24] = mask[15, :24] = 1
+    mask[:, 24:] = 2
+    write_frame(raw / "imagesTs" / "x.png", np.arange(24 * 40, dtype=np.uint16).reshape(24, 40))
+    write_frame(raw / "labelsTs" / "x.png", mask)
+    write_mask(prediction / "x.png", (mask == 1).astype(np.uint8))
+    described = {"channel_names": {"0": "xray"}, "labels": {"background": 0, "wire": 1, "ignore": 2}}
+    described |= {"file_ending": ".png", "numTraining": 0, "cases": {"x": {}}}
+    (raw / "dataset.json").write_text(json.dumps(described), encoding="utf-8")
+
+    def wires(*rows_and_columns):
+        return {"x": {"wires": [{"centreline": [[row, c] for c in columns]} for row, columns in rows_and_columns]}}
+
+    write_centrelines(raw, wires((5, range(24)), (15, range(36))))
+    found = [(5, range(39)), (15, range(24)), (10, range(20, 39)), (20, range(26, 39))]
+    write_centrelines(prediction, wires(*found))
+    judged = evaluate_folder(raw / "labelsTs", prediction).localization.all_frames
+    assert (judged.n_wires, judged.n_predicted, judged.n_matched) == (2, 2, 2)
+    assert judged.tip_error_px.maximum == pytest.approx(0)
+    write_centrelines(prediction, wires(*found, (10, range(12))))
+    assert evaluate_folder(raw / "labelsTs", prediction).localization.all_frames.n_predicted == 3
 
 
 def test_ends_at_a_collimator_are_no_errors(tmp_path):

@@ -99,6 +99,17 @@ def test_true_wires_keep_their_number_when_one_leaves():
     assert with_identities([]) == []
 
 
+def test_true_wires_are_numbered_from_a_frame_with_all_of_them_both_ways():
+    frames = [[wire(58)], [], [wire(59)], [wire(10), wire(60)], [wire(12)], [wire(61)]]
+    numbers = [[each.identity for each in wires] for wires in with_identities(frames)]
+    assert numbers == [[2], [], [2], [1, 2], [1], [2]]
+
+
+def test_numbers_that_true_wires_have_are_kept():
+    frames = [[wire(10, identity=7)], [wire(60, identity=3), wire(11, identity=7)], []]
+    assert with_identities(frames) == frames
+
+
 def test_sequences_and_patients_are_scored_apart():
     scores = {score.case: score for score in four_frames()}
     groups = {"a": ("p", "p1"), "b": ("p", "p2"), "c": ("q", "q1"), "d": ("q", "q1")}

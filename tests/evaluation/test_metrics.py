@@ -166,6 +166,15 @@ def test_auc_equals_scikit_learn(sharpness, sklearn_metrics):
         assert scores_of(reference, reference, probability=given).auc == pytest.approx(expected, abs=2e-5)
 
 
+def test_a_frame_keeps_only_bins_that_have_pixels():
+    """There are thousands of frames, and 256 levels in what is read from files."""
+    reference, _ = random_pair(shape=(200, 200))
+    levels = np.random.default_rng(2).integers(0, 256, reference.shape)
+    tally = score_frame("a", reference, reference, (levels / 255).astype(np.float32)).tally
+    assert tally.histogram.nbytes <= 256 * 3 * 4
+    assert tally.histogram[1:].sum() == reference.size
+
+
 def test_auc_of_few_values_is_exact(sklearn_metrics):
     reference = frame("##..", "#...")
     probability = np.array([[1, 0.5, 0.5, 0], [0.25, 0, -0.0, 0.5]], dtype=np.float32)
@@ -205,6 +214,22 @@ def test_cldice_looks_at_centrelines_alone():
     assert scores.dice == 0.5
 
 
+@pytest.mark.parametrize("half", ["upper", "lower"])
+@pytest.mark.parametrize("width", [2, 3])
+def test_half_of_a_diagonal_wire_scores_alike_however_the_frame_is_turned(width, half):
+    wire = np.zeros((120, 120), dtype=np.uint8)
+    for row in range(10, 110):
+        wire[row, row : row + width] = 1
+    found = wire.copy()
+    found[slice(60, None) if half == "upper" else slice(60)] = 0
+    for mirrored in (False, True):
+        for turns in range(4):
+            pair = [np.rot90(mask.T if mirrored else mask, turns) for mask in (wire, found)]
+            scores = scores_of(*pair)
+            assert scores.cldice == pytest.approx(2 / 3, abs=0.02)
+            assert (scores.breaks, scores.false_pieces) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("prediction", "breaks", "false_pieces"),
     [
@@ -214,9 +239,10 @@ def test_cldice_looks_at_centrelines_alone():
         (frame(".##.###.##.", "...........", ".##.###....", "..........."), 3, 0),
         (frame(".####......", ".....#####.", "...........", "..........."), 0, 0),
         (frame(".##.#####..", "...........", "...........", "........##."), 1, 1),
-        (frame("...........", "...........", "...........", "..........."), 0, 0),
+        (frame("...........", "...........", "...........", "..........."), None, 0),
+        (frame("...........", "...........", "...........", ".####......"), None, 1),
     ],
-    ids=["whole", "one gap", "two gaps", "gaps in two wires", "diagonal step", "piece elsewhere", "nothing"],
+    ids=["whole", "one gap", "two gaps", "gaps in two wires", "diagonal", "piece elsewhere", "nothing", "elsewhere"],
 )
 def test_breaks_and_false_pieces_by_hand(prediction, breaks, false_pieces):
     reference = frame(".#########.", "...........", ".######....", "...........")
@@ -279,6 +305,23 @@ def test_frame_without_background():
     assert {scores.not_computed[name] for name in ("specificity", "auc", "auc_binary")} == {
         "no background in the reference"
     }
+
+
+def test_a_frame_that_is_left_out_whole_has_no_scores():
+    left_out, wire = np.full((3, 4), 2, dtype=np.uint8), frame("....", ".##.", "....")
+    for prediction in (np.zeros_like(wire), wire):
+        scores = scores_of(left_out, prediction, probability=prediction.astype(np.float32), tips=[(1, 1)])
+        assert {scores.value(name) for name in METRICS} == {None}
+        assert set(scores.not_computed.values()) == {"every pixel is left out"}
+
+
+def test_a_missed_wire_has_no_breaks_alone_but_those_of_the_others_when_pooled():
+    wire = frame(".#########.", "...........")
+    pairs = [(wire, frame(".###...###.", "...........")), (wire, np.zeros_like(wire)), (np.zeros_like(wire), wire)]
+    each = [score_frame(str(number), *pair) for number, pair in enumerate(pairs)]
+    assert [one.scores.breaks for one in each] == [1, None, 0]
+    assert each[1].scores.not_computed["breaks"] == "nothing of the wire is predicted"
+    assert score(Tally.pool([one.tally for one in each])).breaks == 1
 
 
 def test_left_out_pixels_count_nowhere():

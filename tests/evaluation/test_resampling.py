@@ -67,6 +67,7 @@ def test_the_interval_of_a_mean_is_that_of_resamples_taken_one_by_one() -> None:
             means.append(np.mean(drawn))
     assert interval_of_mean(groups) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])))
     assert interval_of_mean(groups[: FEWEST_GROUPS - 1]) is None
+    assert interval_of_mean([*groups[: FEWEST_GROUPS - 1], [], []]) is None  # nothing is drawn from those
 
 
 def test_a_resample_without_a_denominator_does_not_count() -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gwunet.cli.evaluation_text import format_summary
 from gwunet.errors import UsageError
 from gwunet.evaluation import METRICS, score_frame, summarise
 from gwunet.evaluation.comparison import compare
 from gwunet.evaluation.localization import summarise_localization
+from gwunet.evaluation.summary import FramesWithoutWire
 from gwunet.evaluation.wires import PlainWire, score_wires
 from gwunet.jsonio import to_json
 
@@ -146,6 +148,33 @@ def test_same_frames_same_intervals_and_none_of_few_groups():
         assert not intervals.per_frame_mean
         assert intervals.not_computed["pooled.dice"] == "an interval needs six groups at least"
         assert intervals.not_computed["per_frame_mean.dice"] == "an interval needs six groups at least"
+
+
+def test_an_interval_needs_six_groups_that_have_the_metric():
+    """Eight patients, of whom one has a wire: nothing is known of how wires differ between patients."""
+    wire, empty = line_and_guess(30)[0], np.zeros((20, 40), dtype=np.uint8)
+    moved = np.roll(wire, 3, axis=0)
+    scores = [score_frame("case_0", wire, moved), *(score_frame(f"case_{i}", empty, empty) for i in range(1, 8))]
+    groups = {f"case_{i}": (f"p{i}", f"s{i}") for i in range(8)}
+    found = summarise(scores, groups).confidence_intervals
+    assert (found.unit, found.n_groups) == ("patient", 8)
+    of_wires = {"hd95_px", "assd_px", "wire_found", "auc_binary"}
+    assert not of_wires & found.per_frame_mean.keys()
+    assert not {"assd_px", "wire_found", "recall", "dice"} & found.pooled.keys()
+    assert {"dice", "specificity"} <= found.per_frame_mean.keys()  # empty frames have these
+    assert found.n_groups_of["per_frame_mean.hd95_px"] == found.n_groups_of["pooled.recall"] == 1
+    assert found.not_computed["per_frame_mean.hd95_px"] == "an interval needs six groups at least"
+    assert "per_frame_mean.dice" not in found.n_groups_of
+
+
+def test_a_frame_that_is_left_out_whole_is_in_no_mean():
+    wire, left_out = line_and_guess(30)[0], np.full((20, 40), 2, dtype=np.uint8)
+    scores = [score_frame("whole", left_out, wire), score_frame("half", *line_and_guess(10))]
+    summary = summarise(scores)
+    assert summary.per_frame_mean.dice == summary.pooled.dice == pytest.approx(1 / 2)
+    assert summary.per_frame_mean.not_computed["dice"] == "left out in 1 of 2 frames: every pixel is left out (1)"
+    assert summary.frames_without_wire == FramesWithoutWire(both_empty=(), reference_empty=(), prediction_empty=())
+    assert "whole" not in format_summary(summary)
 
 
 def test_frames_without_wire_are_listed_and_never_skipped():

@@ -36,6 +36,15 @@ def test_limits_equal_those_of_resamples_taken_one_by_one():
     assert found.shares["frames_with_false"] == (0, 0)
 
 
+def test_groups_without_the_wires_do_not_make_it_six():
+    found = wire_intervals([[frame(60, 60)]] * 5 + [[frame(0, 0)]] * 3, "patient")
+    assert found.medians == {}
+    assert found.not_computed["tip_error_px"] == "an interval needs six groups at least"
+    assert found.n_groups_of["tip_error_px"] == found.n_groups_of["precision"] == 5
+    assert "recall" in found.shares
+    assert "recall" not in found.n_groups_of
+
+
 def test_what_has_no_interval_has_a_reason():
     few = wire_intervals([[frame(60, 60)]] * 5, "patient")
     assert (few.medians, few.shares) == ({}, {})

@@ -1,6 +1,8 @@
 """gw_explain from files to pictures, with two networks that have not learned anything."""
 
+import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gwunet.checkpoint import Checkpoint, save_checkpoint
+from gwunet.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from gwunet.dataset import Dataset
-from gwunet.errors import ModelError, UsageError
+from gwunet.errors import ModelError, SplitError, UsageError
 from gwunet.explaining import explain_dataset
 from gwunet.exposed_field import NO_BORDER
 from gwunet.io.frames import write_mask
@@ -45,7 +47,7 @@ def workspace(
         for case, mask in masks.items():
             predicted = mask if case == "a" else np.roll(mask, 12, axis=0)
             write_mask(folder / "validation" / f"{case}.png", predicted)
-        (folder / "validation" / "summary.json").write_text("{}")
+        (folder / "validation" / "summary.json").write_text(json.dumps({"frames": [{"case": name} for name in masks]}))
     return tmp_path
 
 
@@ -60,6 +62,37 @@ def test_maps_and_marks_of_two_models_side_by_side(workspace: Path) -> None:
     assert (worst["case"], best["case"]) == ("b", "a")
     assert best["models"]["fganet, SDA"] == {"dice": 1.0, "marks": []}
     assert [mark["kind"] for mark in worst["models"]["fganet, SDA"]["marks"]] == ["missed", "wrong"]
+
+
+def test_a_checkpoint_whose_network_is_not_there_is_named(workspace: Path) -> None:
+    path = next(workspace.rglob("fganet__FGANetTrainer/fold_0/checkpoint_final.pt"))
+    checkpoint = load_checkpoint(path)
+    network = Spec(name="SomebodysNet", arguments={})
+    other = dataclasses.replace(checkpoint.configuration, network=network)
+    save_checkpoint(path, dataclasses.replace(checkpoint, configuration=other))
+    with pytest.raises(ModelError, match=f"^{re.escape(str(path))}: .*unknown network 'SomebodysNet'"):
+        explain_dataset(1, workspace=workspace, device="cpu")
+
+
+def test_frames_of_an_earlier_validation_are_not_shown(workspace: Path) -> None:
+    """The weights of today may have been trained on them."""
+    for summary in workspace.rglob("summary.json"):
+        summary.write_text(json.dumps({"frames": [{"case": "a"}]}))
+    found = json.loads(explain_dataset(1, workspace=workspace, device="cpu").errors.read_text())
+    assert [frame["case"] for frame in found["frames"]] == ["a"]
+    with pytest.raises(UsageError, match="--cases b: no validation frame of the fold; there are 1, such as a"):
+        explain_dataset(1, workspace=workspace, cases=["b"], device="cpu")
+    path = next(workspace.rglob("fganet__FGANetTrainer/fold_0/checkpoint_final.pt"))
+    save_checkpoint(path, dataclasses.replace(load_checkpoint(path), cases=("a", "bare")))
+    with pytest.raises(SplitError, match=r"trained on 1 of the frames it would be judged on \(a\)"):
+        explain_dataset(1, workspace=workspace, device="cpu")
+
+
+def test_of_a_trainer_alone(workspace: Path) -> None:
+    plain = next(workspace.rglob("fganet_plain__FGANetTrainer"))
+    plain.rename(plain.with_name("fganet_plain__OtherTrainer"))
+    written = explain_dataset(1, workspace=workspace, trainer="FGANetTrainer", n_frames=1, device="cpu")
+    assert list(written.layers) == ["fganet, SDA"]
 
 
 def test_what_cannot_be_explained_is_named(workspace: Path) -> None:

@@ -1,32 +1,17 @@
-"""What the tests of faults share: the bench of kills as a module, and one finished workspace for all of them."""
+"""What the tests of faults share: one finished workspace for all of them, as ``benchmarks/fault_bench.py`` makes it."""
 
 import fcntl
-import importlib.util
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fault_bench.py"
+from faults.workspace import make_workspace
 
 
 @pytest.fixture(scope="session")
-def bench() -> ModuleType:
-    """``benchmarks/fault_bench.py``."""
-    spec = importlib.util.spec_from_file_location("fault_bench", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory, bench: ModuleType, worker_id: str) -> Path:
+def whole(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A workspace with everything made, by the commands; made once for all workers, and not to be written to."""
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
@@ -34,7 +19,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, bench: ModuleType, worker_id
     with (shared / "faults.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
-            bench.make_workspace(shared / "faults-unfinished", folds=1)
+            make_workspace(shared / "faults-unfinished", folds=1)
             (shared / "faults-unfinished").rename(root)
     return root
 

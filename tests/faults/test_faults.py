@@ -12,11 +12,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from faults.jobs import JOBS
+from faults.judging import after_kill, contents_of, damage_of, unexplained, visible_files
+from faults.killing import Bench, Tally
+from faults.running import Ended
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "fault_bench.py"
 DATASET = "Dataset901_Faults"
 RAW, PREPARED = f"raw/{DATASET}", f"preprocessed/{DATASET}"
 MODEL = f"results/{DATASET}/fganet__FGANetTrainer"
@@ -85,12 +90,10 @@ def test_a_file_cut_short_is_named(root: Path, kept: float, capsys: pytest.Captu
 
 
 @pytest.mark.slow
-def test_every_file_of_a_workspace_cut_short(
-    whole: Path, tmp_path: Path, bench: ModuleType, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_file_of_a_workspace_cut_short(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All commands after one file of each kind, and every JSON, was cut: they end well, or name what they lack."""
     wrong = []
-    of_kind = {(path.parent, path.suffix): path for path in bench.visible_files(whole) if path.suffix != ".json"}
+    of_kind = {(path.parent, path.suffix): path for path in visible_files(whole) if path.suffix != ".json"}
     files = [*of_kind.values(), *whole.rglob("*.json")]
     for number, path in enumerate(files):
         place, kept = path.relative_to(whole), 0.5 * (number % 2)
@@ -106,7 +109,7 @@ def test_every_file_of_a_workspace_cut_short(
             said = capsys.readouterr().err
             if status and str(root) not in said and "gw_" not in said:
                 wrong.append(f"{place} ({kept}), {command[0]}: status {status}: {said[-300:]}")
-        wrong += [f"{place}: {made}" for made in bench.visible_files(root / "out") if bench.damage_of(made)]
+        wrong += [f"{place}: {made}" for made in visible_files(root / "out") if damage_of(made)]
         shutil.rmtree(root)
     assert not "\n".join(wrong)
 
@@ -153,20 +156,19 @@ def test_a_file_that_is_not_there_is_named(root: Path, kind: str, capsys: pytest
 def test_a_full_disk_is_named_and_what_stood_there_stands(
     command: tuple[str, ...],
     root: Path,
-    bench: ModuleType,
     full_disk: Callable[[], contextlib.AbstractContextManager[None]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    before = bench.contents_of(root)
+    before = contents_of(root)
     with full_disk():
         assert run(command, root) == 1
     said = capsys.readouterr().err
     assert str(root) in said
     assert "Traceback" not in said
-    after = bench.contents_of(root)
+    after = contents_of(root)
     assert {place for place, text in before.items() if after.get(place) != text} == set()
     for place in after.keys() - before.keys():
-        assert bench.damage_of(root / place) is None, place
+        assert damage_of(root / place) is None, place
     assert run(command, root) == 0
 
 
@@ -241,25 +243,25 @@ def test_other_errors_keep_their_traceback() -> None:
 
 
 @pytest.mark.slow
-def test_kills_of_every_command(bench: ModuleType, tmp_path: Path) -> None:
+def test_kills_of_every_command(tmp_path: Path) -> None:
     """The bench, cut short: each job three times."""
-    command = [sys.executable, bench.__file__, "--kills", str(3 * len(bench.JOBS)), "--seed", str(int(time.time()))]
+    command = [sys.executable, str(SCRIPT), "--kills", str(3 * len(JOBS)), "--seed", str(int(time.time()))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]
 
 
 @pytest.mark.slow
-def test_one_kill(bench: ModuleType, whole: Path, tmp_path: Path) -> None:
+def test_one_kill(whole: Path, tmp_path: Path) -> None:
     """Of the bench's; without forks, since a process of tests has threads."""
-    here = bench.Bench(tmp_path, whole, forks=False)
-    tally = bench.Tally()
+    here = Bench(tmp_path, whole, forks=False)
+    tally = Tally()
     here.kill("ensemble", tmp_path / "ws", signal.SIGINT, 0.7, True, tally)
     assert (tally.kills, tally.wrong) == (1, [])
 
 
-def test_the_bench_finds_what_it_looks_for(bench: ModuleType, root: Path) -> None:
+def test_the_bench_finds_what_it_looks_for(root: Path) -> None:
     """Damage of each kind is told, and a whole workspace has none."""
-    assert [path for path in bench.visible_files(root) if bench.damage_of(path)] == []
+    assert [path for path in visible_files(root) if damage_of(path)] == []
     for path in (
         root / FOLD / "checkpoint_final.pt",
         root / PREPARED / "plans.json",
@@ -270,11 +272,11 @@ def test_the_bench_finds_what_it_looks_for(bench: ModuleType, root: Path) -> Non
     ):
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
-        assert bench.damage_of(path) is not None, path
+        assert damage_of(path) is not None, path
         path.write_bytes(content)
-    killed = bench.Ended(-9, "", 0.1)
-    assert bench.after_kill(killed, signal.SIGKILL, False) is None
-    assert bench.after_kill(bench.Ended(130, "gw_train: interrupted\n", 0.1), signal.SIGINT, False) is None
-    assert bench.after_kill(bench.Ended(130, "Traceback (most recent\n", 0.1), signal.SIGINT, False) == "a traceback"
-    assert bench.after_kill(bench.Ended(-11, "", 0.1), signal.SIGINT, False) == "status -11 after SIGINT"
-    assert bench.unexplained(bench.Ended(1, "it failed", 0.1), root) == "a failure that names no file"
+    killed = Ended(-9, "", 0.1)
+    assert after_kill(killed, signal.SIGKILL, False) is None
+    assert after_kill(Ended(130, "gw_train: interrupted\n", 0.1), signal.SIGINT, False) is None
+    assert after_kill(Ended(130, "Traceback (most recent\n", 0.1), signal.SIGINT, False) == "a traceback"
+    assert after_kill(Ended(-11, "", 0.1), signal.SIGINT, False) == "status -11 after SIGINT"
+    assert unexplained(Ended(1, "it failed", 0.1), root) == "a failure that names no file"

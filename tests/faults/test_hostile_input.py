@@ -17,7 +17,6 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,6 +26,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from faults.workspace import write_dicom
 from gwunet.checkpoint import FINAL
 from gwunet.cli import convert, ensemble, evaluate, import_model, plan_and_preprocess, predict, train
 
@@ -667,8 +667,8 @@ def test_bad_onnx_files(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
 # ---- What is converted, and predictions of others
 
 
-def dicom_files(whole: Path, bench: ModuleType, tmp_path: Path) -> Files:
-    bench.write_dicom(tmp_path / "written", frames=1)
+def dicom_files(tmp_path: Path) -> Files:
+    write_dicom(tmp_path / "written", frames=1)
     content = (tmp_path / "written" / "0.dcm").read_bytes()
 
     def with_tag(tag: bytes, value: int) -> bytes:
@@ -690,10 +690,10 @@ def dicom_files(whole: Path, bench: ModuleType, tmp_path: Path) -> Files:
     return files
 
 
-def test_bad_dicom_files(tmp_path: Path, whole: Path, bench: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_dicom_files(tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "hospital"
     source.mkdir()
-    files = dicom_files(whole, bench, tmp_path)
+    files = dicom_files(tmp_path)
     for name, content in files.items():
         (source / name).write_bytes(content)
     shutil.copy(tmp_path / "written" / "0.dcm", source / "sound.dcm")
@@ -835,7 +835,7 @@ def test_bad_predictions(whole: Path, tmp_path: Path, canary: Path, capsys: pyte
     )
 
 
-def test_there_are_hundreds(whole: Path, tmp_path: Path, bench: ModuleType, canary: Path) -> None:
+def test_there_are_hundreds(whole: Path, tmp_path: Path, canary: Path) -> None:
     groups = [
         bad_frames(canary),
         bad_masks(canary),
@@ -846,7 +846,7 @@ def test_there_are_hundreds(whole: Path, tmp_path: Path, bench: ModuleType, cana
         checkpoints(whole, canary),
         archives(whole, canary),
         onnx_models(),
-        dicom_files(whole, bench, tmp_path),
+        dicom_files(tmp_path),
         *ANNOTATIONS.values(),
         probabilities(canary),
     ]

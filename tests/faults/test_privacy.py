@@ -8,7 +8,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -145,9 +144,7 @@ def test_what_is_searched_for_would_be_found(tmp_path: Path) -> None:
     assert {line.split(" ")[0] for line in tellers(folder)} == {"outer.zip", "a.png"}
 
 
-def test_nothing_of_a_header_reaches_any_file(
-    whole: Path, bench: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_of_a_header_reaches_any_file(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "hospital" / FOLDERS
     for number in range(2):
         write_run(source / "STUDIE909" / f"aufnahme_von_erika_{number}.dcm", number)

@@ -112,7 +112,8 @@ def test_masks_are_made_as_chosen_unless_told_otherwise(
 def test_weights_trained_anew_are_not_used_with_old_settings(
     fold: Path, checkpoint: Checkpoint, settings: Postprocessing, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert Predictor.from_results(1, workspace=tmp_path, device="cpu").postprocessing == settings
+    chosen = Predictor.from_results(1, workspace=tmp_path, device="cpu")
+    assert (chosen.postprocessing, chosen.inference.threshold) == (settings, settings.threshold)
     assert not Predictor.from_results(1, workspace=tmp_path, device="cpu", postprocess=False).is_postprocessed
     save_checkpoint(fold / FINAL, dataclasses.replace(checkpoint, epoch=2))
     with caplog.at_level(logging.WARNING, "gwunet"):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,12 +16,18 @@ from torch import Tensor
 
 from gwunet.cli import ensemble as command
 from gwunet.errors import FrameError, UsageError
+from gwunet.evaluation.made_with import made_with
 from gwunet.exposed_field import Border
 from gwunet.inference import Predictor, predict_folder
 from gwunet.inference.ensemble import ensemble_folders
+from gwunet.inference.recorded_runs import recorded_runs
+from gwunet.inference.run_record import RunOptions, RunRecord, versions
 from gwunet.io.probability import read_average, read_field, read_levels, write_probability
+from gwunet.io.video import Video
+from gwunet.jsonio import write_json
 from gwunet.plans import Configuration, Preprocessing
 from gwunet.postprocessing import Postprocessing
+from gwunet.postprocessing.shipped import ShippedPostprocessing, write_shipped
 
 HALF = Postprocessing(threshold=0.5)
 SHAPES = {"a": (12, 17), "run/b.1": (9, 11)}
@@ -113,6 +120,99 @@ def test_the_command(sources: list[Path], tmp_path: Path, capsys: pytest.Capture
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "a.png")) > 0, mean >= 0.3)
     assert command.main([*flags, "--threshold", "1.5"]) == 2
     assert command.main([*flags, "--postprocessing", str(tmp_path / "none.json")]) == 1
+
+
+def test_scores_are_of_what_was_averaged(sources: list[Path], tmp_path: Path) -> None:
+    """Names and settings stay when the members are predicted anew."""
+    out = tmp_path / "out"
+    ensemble_folders(sources, out, settings=HALF)
+    before = made_with(out)
+    assert before is not None
+    ensemble_folders(sources, out, settings=HALF)
+    assert made_with(out) == before
+    write_probability(sources[1] / "a.npz", np.zeros(SHAPES["a"]))
+    ensemble_folders(sources, out, settings=HALF)
+    assert made_with(out) != before
+
+
+PAIR = ("fganet__One", "linknet__Two")
+
+
+@pytest.fixture
+def members_of_pair(sources: list[Path], tmp_path: Path) -> tuple[list[Path], Path]:
+    """Two folders as gw_predict leaves them, and the settings of the pair."""
+    for source, model in zip(sources, PAIR, strict=False):
+        declare_model(source, model)
+    shipped = ShippedPostprocessing(
+        schema_version=1,
+        settings=Postprocessing(threshold=0.3),
+        dataset="Dataset001_Made",
+        models=PAIR,
+        n_frames=9,
+        checkpoints={f"{model}/fold_{fold}": f"{model} {fold}" for model in PAIR for fold in (0, 1)},
+    )
+    write_shipped(tmp_path / "postprocessing.json", shipped)
+    return sources[:2], tmp_path / "postprocessing.json"
+
+
+def declare_model(folder: Path, name: str, dataset: str = "Dataset001_Made", **changes: str) -> None:
+    configuration, trainer = name.split("__")
+    digests = {fold: f"{name} {fold}" for fold in ("0", "1")} | changes
+    model = {"dataset": dataset, "configuration": configuration, "trainer": trainer, "sha256": digests}
+    record = RunRecord(
+        **versions(),
+        state="finished",
+        runtime="made",
+        device="cpu",
+        batch_size=1,
+        model=model,
+        options=RunOptions(mirror=False, step=0.5, threshold=0.5, overlay=False, save_probabilities=True),
+        source="frames",
+        num_parts=1,
+        part_id=0,
+        runs=(),
+        n_frames=2,
+        n_finished_before=0,
+        finished_before_with=(),
+        failed=(),
+        seconds=1.0,
+        frames_per_second=2.0,
+        ms_per_frame=500.0,
+    )
+    write_json(folder / "run.json", record)
+
+
+def test_settings_of_a_pair_are_for_its_predictions(
+    members_of_pair: tuple[list[Path], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (one, two), file = members_of_pair
+    out = tmp_path / "out"
+
+    def average(*folders: Path) -> tuple[int, str]:
+        caplog.clear()
+        status = command.main(["-i", *map(str, folders), "-o", str(out), "--postprocessing", str(file)])
+        return status, capsys.readouterr().err + caplog.text
+
+    status, said = average(two, one)  # in any order
+    assert (status, "postprocessing.json" in said) == (0, False)
+    declare_model(two, PAIR[1], **{"1": "of a later training"})
+    status, said = average(one, two)
+    assert (status, "chosen for other weights of linknet__Two/fold_1, which" in said) == (0, True)
+    (two / "run.json").unlink()
+    status, said = average(one, two)
+    assert (status, "two: does not say which model predicted it" in said) == (0, True)
+    shutil.rmtree(out)
+    refused = [(PAIR[0], "Dataset001_Made"), ("unet__Three", "Dataset001_Made"), (PAIR[1], "Dataset002_Other")]
+    for name, dataset in refused:
+        declare_model(two, name, dataset)
+        status, said = average(one, two)
+        assert (status, f"two, which was predicted with {name} of {dataset}" in said) == (2, True)
+    status, said = average(one, two, tmp_path / "three")
+    assert (status, "2 in all, and 3 folders to average" in said) == (2, True)
+    assert not out.exists()
 
 
 N_FRAMES = 4
@@ -232,6 +332,22 @@ def test_millimetres_come_from_the_run_records(
     ensemble_folders(members, out, settings=settings(predictor))
     assert "cannot be seen" in caplog.text
     assert rows(out)[0]["spacing_plane"] == "patient"
+
+
+def test_the_number_that_a_video_says_it_has_is_not_recorded(predictor: Predictor, tmp_path: Path) -> None:
+    """It may be wrong, and of 1 it would follow that the frame has the video's own name."""
+    film, out = tmp_path / "film.avi", tmp_path / "out"
+    with av.open(str(film), "w") as container:
+        stream = container.add_stream("ffv1", rate=8)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "gray"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((64, 96), 150, np.uint8), format="gray")))
+        container.mux(stream.encode())
+    assert Video.open(film).n_frames == 1
+    predict_folder(predictor, film, out, wires=None, save_probabilities=True)
+    (described,) = json.loads((out / "run.json").read_text())["runs"]
+    assert (described["name"], described["n_frames"], described["frame_time_ms"]) == ("film", None, 125.0)
+    (run,) = recorded_runs([out], ["film_0000"])
+    assert (run.name, run.is_numbered) == ("film", True)
 
 
 def test_overlays_of_an_average(

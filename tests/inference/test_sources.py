@@ -217,14 +217,35 @@ def test_single_dicom_files_are_sequences_by_their_series(tmp_path: Path) -> Non
     assert not any(secret in repr(runs) for secret in ("1.2.9.1", "1.2.9.2"))
 
 
-def test_a_series_without_numbers_is_in_the_order_of_its_names(tmp_path: Path) -> None:
-    for name in ("c", "a", "b"):
+def test_a_series_without_numbers_is_in_the_order_of_its_names(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("IM1", "IM10", "IM2"):
         save_dicom(tmp_path / name, FRAMES[:1], **{"0020|000e": "1.2.9.1", "0020|0013": "4"})
-    assert [(run.place.sequence, run.place.number) for run in find_runs(tmp_path) if run.place] == [
-        ("a", 0),
-        ("a", 1),
-        ("a", 2),
-    ]
+    assert {run.name: (run.place.sequence, run.place.number) for run in find_runs(tmp_path) if run.place} == {
+        "IM1": ("IM1", 0),
+        "IM2": ("IM1", 1),
+        "IM10": ("IM1", 2),
+    }
+    (warning,) = caplog.messages
+    assert "in 1 DICOM series (that of IM1) nothing in the headers" in warning
+
+
+def test_pictures_are_of_another_sequence_than_a_run_of_their_name(tmp_path: Path) -> None:
+    for name in ("run7_1", "run7_2", "run7_", "other_1"):
+        save_picture(tmp_path / f"{name}.png")
+    save_dicom(tmp_path / "run7.dcm")
+    places = Places(find_runs(tmp_path))
+    names = ("run7_0000", "run7_0001", "run7_1", "run7_2", "run7_", "other_1")
+    assert {name: (place.sequence, place.number) for name in names if (place := places.at(name))} == {
+        "run7_0000": ("run7", 0),
+        "run7_0001": ("run7", 1),
+        "run7_1": ("run7__", 1),
+        "run7_2": ("run7__", 2),
+        "run7_": ("run7_", 0),
+        "other_1": ("other", 1),
+    }
+    assert places.frames_passed("run7_1", "run7_2") == 1
 
 
 def test_frames_that_cannot_be_read_are_frames_that_passed(tmp_path: Path) -> None:

@@ -529,6 +529,8 @@ def test_signed_padding_is_black(opened: Callable[..., DicomRun]) -> None:
             (0.32, 0.48, "patient"),
         ),
         ({IMAGER: "0.4\\0.6", MAGNIFICATION: "0.7", TO_DETECTOR: "700", TO_PATIENT: "800"}, (0.4, 0.6, "detector")),
+        ({IMAGER: "0.4\\0.6", MAGNIFICATION: "1", TO_DETECTOR: "1000", TO_PATIENT: "800"}, (0.32, 0.48, "patient")),
+        ({IMAGER: "0.4\\0.6", MAGNIFICATION: "1.0"}, (0.4, 0.6, "detector")),
         ({IMAGER: "0.4\\0.6", MAGNIFICATION: "2", TO_DETECTOR: "700", TO_PATIENT: "800"}, (0.2, 0.3, "patient")),
         ({SPACING: "0\\0", CALIBRATION: "GEOMETRY", IMAGER: "0.4\\0.6"}, (0.4, 0.6, "detector")),
         ({SPACING: "0.3\\0.2"}, None),

@@ -97,6 +97,16 @@ def test_the_field_is_the_border_where_it_is_given() -> None:
     assert the_wire(mask, field=field).flags == {"base_uncertain", "tip_leaves_field"}
 
 
+@pytest.mark.parametrize(("width_px", "aside_px"), [(4, 8), (6, 8), (6, 12)])
+def test_a_tip_beside_the_place_where_another_wire_leaves_stays_where_it_is(width_px: float, aside_px: float) -> None:
+    mask = drawn(straight((60, 0), (60, 121 - width_px / 2)), width_px)
+    other = drawn(straight((120, 64), (60 + aside_px, 127)), width_px)
+    assert not (mask & other).any()
+    first = min(locate_guidewires(mask | other), key=lambda wire: abs(wire.base[0] - 60))
+    assert first.tip == pytest.approx((60, 121 - width_px / 2), abs=1)
+    assert first.flags == set()
+
+
 def test_a_curved_tip_points_where_it_points() -> None:
     truth = np.concatenate([straight((100, 0), (100, 59)), arc((90, 60), 10, -90, 60)])
     wire = the_wire(drawn(truth, 3))
@@ -159,6 +169,31 @@ def test_a_number_of_wires_keeps_the_longest() -> None:
     assert len(locate_guidewires(mask)) == 3
     found = locate_guidewires(mask, wires=2)
     assert sorted(round(wire.centreline[:, 0].mean()) for wire in found) == [50, 80]
+
+
+@pytest.mark.parametrize("wires", ["auto", 1])
+@pytest.mark.parametrize("followed_down", [False, True])
+def test_a_long_wire_hardly_above_the_threshold_outweighs_a_speck(wires: object, followed_down: bool) -> None:
+    """Also where hysteresis followed it down: its mean probability then is below the threshold."""
+    long, speck = drawn(straight((90, 0), (100, 110)), 3), drawn(straight((30, 50), (30, 70)), 3)
+    said = (0.48 * long + 0.6 * speck).astype(np.float32)
+    probability = np.where(long | speck, np.maximum(said, 0.5), 0) if followed_down else said
+    found = locate_guidewires(
+        probability,
+        wires=wires,  # type: ignore[arg-type]
+        threshold=0.5 if followed_down else 0.3,
+        support=said if followed_down else None,
+    )
+    assert found[0].confidence == pytest.approx(0.48, abs=0.03)
+    assert found[0].length_px == pytest.approx(110, abs=3)
+
+
+def test_a_short_piece_at_the_border_is_a_wire_where_it_is_sure() -> None:
+    """As sure as the threshold makes it: a network that takes a low one says less of wires."""
+    long, short = drawn(straight((90, 0), (80, 127)), 3), drawn(straight((0, 50), (20, 50)), 3)
+    for said, threshold, count in ((0.78, 0.5, 1), (0.82, 0.5, 2), (0.78, 0.3, 2), (0.7, 0.3, 1)):
+        probability = np.maximum(0.95 * long, said * short).astype(np.float32)
+        assert len(locate_guidewires(probability, threshold=threshold)) == count
 
 
 # Crossings ----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Wires of one sequence: numbers kept, tips filtered, gaps bridged, jumps told."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -144,6 +145,42 @@ def test_dropped_frames_count_as_passed() -> None:
     assert tracker.update([], frames_passed=6) == []
 
 
+@pytest.mark.parametrize("passed", [2, 3, 5])
+def test_a_wire_found_in_all_answers_is_bridged_though_frames_were_dropped(passed: int) -> None:
+    tracker = Tracker()
+    for step in range(20):
+        tracker.update([pushed(100 + step * passed)], frames_passed=passed)
+    for missed_frames in range(passed, 12, passed):
+        found = tracker.update([], frames_passed=passed)
+        assert [wire.flags for wire in found] == [{"bridged_frame"}] * (missed_frames <= 5)
+
+
+@pytest.mark.parametrize("passed", [1, 6, 7, 20])
+def test_a_jump_is_told_however_many_frames_were_dropped(passed: int) -> None:
+    tracker = Tracker()
+    for _ in range(20):
+        tracker.update([pushed(200)], frames_passed=passed)
+    (found,) = tracker.update([pushed(320)], frames_passed=passed)
+    assert (found.identity, found.tip, found.flags) == (1, (100.0, 320.0), {"jump"})
+
+
+def test_a_wire_is_not_given_away_to_use_one_that_is_further_off() -> None:
+    """The first wire is missed, and something false lies beyond the second one."""
+    tracker = Tracker()
+    rows = [wire([(row, 0), (row, 300)]) for row in (100, 125, 170)]
+    followed(tracker, [rows[:2]] * 12)
+    reported = tracker.update(rows[1:])
+    assert [(found.identity, found.base[0]) for found in reported] == [(1, 100), (2, 125), (3, 170)]
+    assert [found.flags for found in reported] == [{"bridged_frame"}, set(), set()]
+
+
+def test_wires_that_move_together_are_followed_together() -> None:
+    tracker = Tracker()
+    followed(tracker, [[wire([(row, 0), (row, 300)]) for row in (100, 125)]] * 12)
+    reported = tracker.update([wire([(row, 0), (row, 300)]) for row in (118, 143)])
+    assert [(found.identity, found.base[0]) for found in reported] == [(1, 118), (2, 143)]
+
+
 def test_what_comes_in_is_not_changed() -> None:
     tracker = Tracker()
     given = [[pushed(100 + RNG.normal()), wire([(0, 50), (70, 50)], "base_uncertain")] for _ in range(5)]
@@ -182,6 +219,24 @@ def test_wires_put_together_in_the_wrong_way_behind_a_crossing_are_mended() -> N
     assert ends(tracker.update(CROSSING)) == expected
 
 
+def test_crossings_are_mended_beside_what_was_seen_once() -> None:
+    tracker = Tracker()
+    expected = ends(followed(tracker, [CROSSING] * 12)[-1])
+    followed(tracker, [[*CROSSING, wire([(200, 20), (200, 60)])], CROSSING])
+    assert ends(tracker.update(MISTAKEN)) == expected
+
+
+def test_a_wrong_way_in_which_one_wire_comes_out_reversed_is_mended() -> None:
+    """Neither has an end at the border, so that which one is the base is a guess, frame by frame."""
+    tracker = Tracker()
+    uncertain: frozenset[Flag] = frozenset({"base_uncertain"})
+    crossing, mistaken = ([dataclasses.replace(one, flags=uncertain) for one in two] for two in (CROSSING, MISTAKEN))
+    expected = ends(followed(tracker, [crossing] * 12)[-1])
+    reversed_one = dataclasses.replace(mistaken[1], centreline=mistaken[1].centreline[::-1])
+    for given in ([mistaken[0], reversed_one], [reversed_one, mistaken[0]]):
+        assert ends(tracker.update(given)) == expected
+
+
 def test_a_first_frame_in_the_wrong_way_does_not_hold_the_others() -> None:
     tracker = Tracker()
     reported = followed(tracker, [MISTAKEN, *[CROSSING] * 20])
@@ -216,3 +271,18 @@ def test_two_wires_taken_for_one_are_both_bridged() -> None:
         assert all(found.flags == {"bridged_frame"} for found in reported)
     (found,) = tracker.update([joined])  # it stays: so that is what there is
     assert {found.base, found.tip} == {(0, 100), (0, 200)}
+
+
+SHEATH = wire([(200, 0), (125, 250)]), wire([(206, 0), (284, 260)]), wire([(204, 0), (129, 250)])
+ONWARD = wire([(200, 0), (200, 200)]), wire([(90, 230), (195, 230)]), wire([(200, 0), (200, 226)])
+
+
+@pytest.mark.parametrize("wires", [SHEATH, ONWARD], ids=["base", "tip"])
+def test_a_wire_that_moves_towards_an_end_of_a_missing_one_is_followed(wires: Sequence[Guidewire]) -> None:
+    """Two come out of one sheath, and the base of one moves to where the other's was; a tip is pushed to another's."""
+    tracker = Tracker()
+    followed(tracker, [wires[:2]] * 12)
+    one, two = tracker.update([wires[2]])
+    assert (one.identity, one.base, "bridged_frame" in one.flags) == (1, wires[2].base, False)
+    assert one.tip == pytest.approx(wires[2].tip, abs=2)
+    assert (two.identity, two.flags) == (2, {"bridged_frame"})

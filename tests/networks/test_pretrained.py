@@ -410,9 +410,7 @@ class StoppedError(Exception):
 
 
 def train(workspace: Path, options: TrainConfig, configuration: str = "linknet", fold: int = 0, **flags: bool) -> None:
-    gwunet.train(
-        901, fold, configuration=configuration, workspace=workspace, options=options, show_progress=False, **flags
-    )
+    gwunet.train(901, fold, configuration=configuration, workspace=workspace, options=options, **flags)
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ ample_memory = pytest.mark.usefixtures("_ample_memory")
 EVERY_PLANNER: list[type[Planner]] = [  # those that measure the machine have tests of their own
     planner
     for planner in map(PLANNERS.get, PLANNERS.names())
-    if not planner.keeps_rate  # type: ignore[attr-defined,misc]
+    if not planner.keeps_rate  # type: ignore[misc]
 ]
 every_planner = pytest.mark.parametrize("planner", EVERY_PLANNER)
 every_following_planner = pytest.mark.parametrize(

@@ -25,8 +25,9 @@ from gwunet.planners import FGANetPlanner, FGANetRealtimePlanner, Planner, laten
 from gwunet.planners.latency import milliseconds_per_frame
 from gwunet.planners.memory import GIB, StepMemory
 from gwunet.planners.realtime import CANDIDATES, CPU_CANDIDATES, last_in_time, made_up_frame
-from gwunet.planning import check_rate, planners_for, read_plans
+from gwunet.planning import check_rate, planners_for
 from gwunet.plans import Configuration, Plans, Preprocessing, Spec, Target
+from gwunet.prepared import read_plans
 from gwunet.training import TRAINERS
 from gwunet.workspace import Workspace
 

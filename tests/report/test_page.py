@@ -13,17 +13,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gwunet.dataset import Dataset
 from gwunet.errors import NotPreparedError
 from gwunet.evaluation import evaluate_folder
 from gwunet.io.frames import write_mask
+from gwunet.jsonio import write_json
 from gwunet.report import write_report
 from gwunet.report.findings import findings_of
 from gwunet.report.material import gather
 from gwunet.report.page import render
+from gwunet.validation import MadeBy, masks_digest
 from gwunet.workspace import Workspace
 
 HOSTILE = '"><img src=x onerror=window.pwned=1>'
 NAME = "Dataset001_Made"
+
+
+def mask_of(row: int) -> np.ndarray:
+    mask = np.zeros((96, 128), np.uint8)
+    mask[row : row + 3, 10:118] = 1
+    return mask
 
 
 def test_a_planned_dataset_has_a_report(planned: Workspace, tmp_path: Path) -> None:
@@ -121,6 +130,109 @@ def test_cross_validation_of_other_predictions_is_not_passed_off_as_these(valida
     found["as_planned"]["per_frame_mean"]["dice"] = 0.7
     (base / "cross_validation.json").write_text(json.dumps(found))
     assert "cross_validation.json is not of what the folds hold now" in write_report(1, workspace=validated).read_text()
+
+
+def validate(workspace: Workspace, fold: int) -> str:
+    """As gw_train does; gives what the weights are called."""
+    raw = Dataset.open(workspace.raw / NAME)
+    folder = workspace.results / NAME / "fganet__FGANetTrainer" / f"fold_{fold}" / "validation"
+    cases = [row["case"] for row in json.loads((folder / "summary.json").read_text())["frames"]]
+    digest = f"weights of fold {fold}"
+    made_by = MadeBy(schema_version=1, checkpoint_sha256=digest, masks_sha256=masks_digest(raw, cases))
+    write_json(folder / "made_by.json", made_by)
+    return digest
+
+
+def draw_anew(workspace: Workspace, case: str) -> None:
+    write_mask(workspace.raw / NAME / "labelsTr" / f"{case}.png", mask_of(60))
+
+
+def test_what_was_judged_by_other_weights_or_masks_is_out_of_date(validated: Workspace) -> None:
+    """By digests: figures may agree by chance, and another Dice does not mean that they are old."""
+    results = validated.results / NAME
+    digests = {f"fganet__FGANetTrainer/fold_{fold}": validate(validated, fold) for fold in (0, 1)}
+    raw = Dataset.open(validated.raw / NAME)
+    masks = masks_digest(raw, [case.name for case in raw.training])
+    summary = {"n_frames": 99, "per_frame_mean": {"dice": 0.1}}
+    found = {"folds": [0, 1], "as_planned": summary, "checkpoints": digests, "masks_sha256": masks}
+    files = (results / "fganet__FGANetTrainer" / "cross_validation.json", results / "best_configuration.json")
+
+    def notes(**changes: Any) -> list[str]:
+        for path in files:
+            path.write_text(json.dumps(found | {"recommended": "fganet__FGANetTrainer"} | changes))
+        page = write_report(1, workspace=validated).read_text()
+        return re.findall(r"(?:This comparison|cross_validation.json) is ([^<]*)", page)
+
+    assert notes() == []
+    again = "Run gw_find_best_configuration again."
+    other = digests | {"fganet__FGANetTrainer/fold_1": "of another seed"}
+    assert (
+        notes(checkpoints=other) == [f"out of date: other weights since in fganet__FGANetTrainer/fold_1. {again}"] * 2
+    )
+    assert notes(folds=[0]) == [f"out of date: other masks or folds since. {again}"] * 2
+    draw_anew(validated, "case02")
+    assert notes() == [f"out of date: other masks or folds since. {again}"] * 2
+    masks = masks_digest(raw, [case.name for case in raw.training])  # as gw_find_best_configuration makes it again
+    assert notes(masks_sha256=masks) == []
+
+
+def test_masks_that_were_corrected_are_told_of(validated: Workspace) -> None:
+    validate(validated, 0)
+    assert "masks have changed" not in write_report(1, workspace=validated).read_text()
+    draw_anew(validated, "case02")
+    page = write_report(1, workspace=validated).read_text()
+    assert page.count("masks have changed since its frames were scored") == 1
+    assert "fold_0: masks have" in page
+    assert "run gw_train Dataset001_Made 0 -c fganet -tr FGANetTrainer --val" in page
+    validate(validated, 0)
+    path = validated.results / NAME / "fganet__FGANetTrainer" / "fold_0" / "validation" / "summary.json"
+    summary = json.loads(path.read_text())
+    summary["frames"][1]["dice"] = None  # left out wholly by its reference
+    path.write_text(json.dumps(summary))
+    page = write_report(1, workspace=validated).read_text()
+    assert "masks have changed" not in page
+    assert "validated on other frames" not in page
+
+
+def test_frames_of_earlier_folds_are_left_out(validated: Workspace) -> None:
+    path = validated.preprocessed / NAME / "splits.json"
+    splits = json.loads(path.read_text())
+    first, second = splits["folds"]
+    moved = first["val"].pop()
+    second["val"].append(moved)
+    path.write_text(json.dumps(splits))
+    page = write_report(1, workspace=validated).read_text()
+    assert "fold_0: validated on other frames than are the fold&#x27;s today (1 left out here, 0 without a" in page
+    assert "fold_1: validated on other frames than are the fold&#x27;s today (0 left out here, 1 without a" in page
+    (model,) = gather(validated, NAME).models
+    assert len(model.rows) == 11
+    assert moved not in {row["case"] for row in model.rows}
+    path.write_text(json.dumps([first]))  # nnU-Net's form, and one fold alone
+    (model,) = gather(validated, NAME).models
+    assert {row["fold"] for row in model.rows} == {"0"}
+
+
+def test_of_what_cannot_be_read_only_names_are_said(
+    validated: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (validated.preprocessed / NAME / "splits.json").write_text('"no folds"')
+    elsewhere = tmp_path / "home" / "somebody" / "masks"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "run.json").write_text("{")
+    (elsewhere / "summary.json").write_text("{")
+    read_text = Path.read_text
+
+    def refused(path: Path, *arguments: Any, **options: Any) -> str:
+        if path.name == "log.jsonl":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_text(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    page = read_text(write_report(1, workspace=validated, predictions={elsewhere: None}))
+    assert "masks/run.json: not valid JSON" in page
+    assert "summary.json: not valid JSON" in page
+    assert "fold_0/log.jsonl: no curves, since the file cannot be read (Permission denied)" in page
+    assert "somebody" not in page
 
 
 def test_of_a_thousand_frames_few_have_pictures(validated: Workspace) -> None:

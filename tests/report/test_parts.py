@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gwunet.inference.overlay import FALSE, HIT, MISSED
 from gwunet.report.charts import Series, histogram, line_chart, scatter
 from gwunet.report.frames import examples
 from gwunet.report.markup import Markup, element
-from gwunet.report.pictures import layers_of
+from gwunet.report.pictures import _shrunk, layers_of, thumbnail
 from gwunet.report.wire_look import look_at_wire
 
 
@@ -51,6 +52,39 @@ def test_a_wire_of_one_pixel_outlives_scaling_down() -> None:
     shown = opened(layers.reference)[..., 3] > 0
     assert max(shown.shape) == 480
     assert shown.any(axis=0).sum() > 0.98 * 480 * 1360 / 1400
+
+
+@pytest.mark.parametrize("size", [200, 417, 999, 1000])
+def test_thin_lines_stay_whole_at_any_size(size: int) -> None:
+    """Against a loop over the cells; of 1000 px a line of one keeps each of its pixels' cells."""
+    mask = np.zeros((1000, 60), bool)
+    mask[37, 5:50] = mask[300:900, 41] = True
+    width = max(1, round(60 * size / 1000))
+    shrunk = _shrunk(mask, (width, size))
+    wanted = np.zeros((size, width), bool)
+    for row, column in np.argwhere(mask):
+        cells = [
+            next(k for k in range(n) if place < (k + 1) * whole // n)
+            for place, n, whole in ((row, size, 1000), (column, width, 60))
+        ]
+        wanted[tuple(cells)] = True
+    np.testing.assert_array_equal(shrunk, wanted)
+
+
+def test_a_stamp_shows_thin_errors_and_not_the_rims_of_what_is_found() -> None:
+    frame, (prediction, reference) = np.full((1100, 1100), 120, np.uint8), np.zeros((2, 1100, 1100), np.uint8)
+    prediction[200:204, 50:1050] = reference[201:205, 50:1050] = 1  # found, one row aside
+    prediction[600, 50:1050] = 1
+    reference[900, 50:1050] = 1
+    uri, *_ = thumbnail(frame, prediction, reference)
+    shown = opened(uri)[..., :3].astype(int)
+
+    def rows_of(colour: tuple[int, int, int]) -> int:
+        """Most of whose pixels are near it, three quarters over black; the picture is a JPEG."""
+        return int(((np.abs(shown - 0.75 * np.array(colour)).max(axis=-1) < 40).mean(axis=1) > 0.85).sum())
+
+    assert rows_of(HIT) in (1, 2)
+    assert [rows_of(FALSE), rows_of(MISSED)] == [1, 1]
 
 
 def test_contrast_is_in_deviations_of_the_surroundings() -> None:

@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 from gwunet.evaluation import score_frame, summarise
 from gwunet.jsonio import to_json
 from gwunet.report.results import results_of
-from gwunet.report.results_section import rank_correlation
+from gwunet.report.results_section import mean_with_frames, rank_correlation
 
 
 @pytest.mark.parametrize("patients", [5, 6])
@@ -32,6 +32,19 @@ def test_means_and_intervals_are_those_of_the_evaluation(patients: int) -> None:
             assert value.interval is None
         else:
             assert value.interval == pytest.approx(summary.confidence_intervals.per_frame_mean[value.metric.key])
+
+
+def test_a_mean_over_fewer_frames_than_there_are_says_so() -> None:
+    """Side by side with another model's, which may leave out others."""
+    rows = [
+        {"case": case, "patient": None, "sequence": None, "fold": "0", "dice": 0.5, "hd95_px": distance}
+        for case, distance in (("a", 2.0), ("b", None))
+    ]
+    results = results_of(rows)
+    dice, hd95 = results.value("dice"), results.value("hd95_px")
+    assert mean_with_frames(dice, results.n_frames) == "0.500"
+    assert mean_with_frames(hd95, results.n_frames) == "2.0 (1 frames)"
+    assert mean_with_frames(None, results.n_frames) == "–"
 
 
 def test_rank_correlation_is_spearmans() -> None:

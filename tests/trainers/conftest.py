@@ -99,7 +99,6 @@ def make_task(make_configuration: Callable[..., Configuration], tmp_path: Path) 
             fold=fold,
             folder=tmp_path / folder,
             options=TrainConfig(**{"device": "cpu", "epochs": 3, "iterations": 4} | options),
-            show_progress=False,
             groups={case: f"patient{index // 2}" for index, case in enumerate(fold.train)},
         )
 

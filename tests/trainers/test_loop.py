@@ -1,7 +1,6 @@
 """Runs of a tiny trainer: breaks and how they go on, average, early stopping, what the files say."""
 
 import dataclasses
-import itertools
 import json
 import signal
 import sys
@@ -26,7 +25,7 @@ from gwunet.plans import Duration, Preprocessing, Spec
 from gwunet.splits import Fold
 from gwunet.trainers import duration, history, interruption, loop
 from gwunet.trainers.base import Trainer
-from gwunet.trainers.loop import Run, _spread
+from gwunet.trainers.loop import Run
 from gwunet.training import TrainingTask
 
 MakeTask = Callable[..., TrainingTask]
@@ -453,17 +452,6 @@ def test_a_run_does_not_go_on_with_frames_preprocessed_otherwise(
     other = Preprocessing(borders={"uint8": Border(level=15.0, threshold=20.0, spread=2.0)})
     with pytest.raises(ModelError, match="preprocessed otherwise since the run began"):
         made_trainer(dataclasses.replace(make_task(), preprocessing=other)).fit(resume=True)
-
-
-@pytest.mark.parametrize("count", [1, 4, 8, 32])
-def test_frames_looked_at_are_spread_evenly(count: int) -> None:
-    for total in range(1, 130):
-        taken = _spread([str(number) for number in range(total)], count)
-        places = [int(name) for name in taken]
-        assert len(set(places)) == len(places) == min(total, count)
-        assert places[0] == 0
-        gaps = {after - before for before, after in itertools.pairwise([*places, total])}
-        assert max(gaps) - min(gaps) <= 1
 
 
 def test_of_validation_frames_those_with_wire_are_looked_at(made_trainer: type[Trainer], make_task: MakeTask) -> None:

@@ -94,7 +94,6 @@ def train(workspace: Path, configuration: str, **changes: Any) -> None:
         configuration=configuration,
         workspace=workspace,
         options=TrainConfig(device="cpu", seed=1),
-        show_progress=False,
         **changes,
     )
 

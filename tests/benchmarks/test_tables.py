@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from gwunet.benchmark.tables import FGANET_COLUMNS, LINKNET_COLUMNS, TABLES
 from gwunet.evaluation import score_frame, summarise
 from gwunet.jsonio import to_json
 from gwunet.losses import LOSSES
 from gwunet.planning import PLANNERS
+from shared.tables import FGANET_COLUMNS, LINKNET_COLUMNS, TABLES
 
 
 def test_every_row_is_there_once_and_names_what_can_be_planned() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from gwunet.benchmark.bars import COLOURS, draw_bars
+from shared.bars import COLOURS, draw_bars
 
 
 def test_bars_are_as_long_as_their_values(tmp_path: Path) -> None:

@@ -2,17 +2,18 @@
 
 import dataclasses
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gwunet.benchmark.bars import draw_bars
-from gwunet.benchmark.tables import Table
 from gwunet.errors import UsageError
 from gwunet.evaluation.paired import Difference, paired_difference
 from gwunet.evaluation.resampling import Unit, groups_of_frames
 from gwunet.jsonio import read_json
 from gwunet.plans import Spec
+from shared.bars import draw_bars
+from shared.means import mean_of_known
+from shared.tables import Row, Table
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,8 +52,8 @@ class Frame:
     """One validation frame."""
 
     case: str
-    group: str
-    """Its patient, or its sequence where patients are not known or there is one alone."""
+    patient: str | None
+    sequence: str | None
     dice: float | None
 
 
@@ -68,8 +69,6 @@ class Result:
     date: str
     figures: dict[str, float | None]
     """Column -> figure in the table's unit; null where undefined."""
-    unit: Unit
-    """What a frame's group is."""
     frames: tuple[Frame, ...]
 
 
@@ -85,43 +84,65 @@ def is_done(path: Path, asked: Asked) -> bool:
     """
     if not path.is_file():
         return False
-    before = read_json(Result, path).asked
-    if before != asked:
-        differing = [
-            f"{field.name} {getattr(before, field.name)} there and {getattr(asked, field.name)} now"
-            for field in dataclasses.fields(asked)
-            if getattr(before, field.name) != getattr(asked, field.name)
-        ]
-        raise UsageError(f"{path}: found a row of other settings ({', '.join(differing)}); choose another -o")
+    _check_same(path, read_json(Result, path).asked, asked)
     return True
 
 
-def scored_frames(summary: Mapping[str, Any]) -> tuple[Unit, tuple[Frame, ...]]:
-    """The frames of a parsed ``summary.json``, and what their groups are."""
-    frames = summary["frames"]
-    unit, group_of = groups_of_frames(frames)
-    return unit, tuple(Frame(case=each["case"], group=group_of[each["case"]], dice=each["dice"]) for each in frames)
+def _check_same(path: Path, before: Asked, asked: Asked) -> None:
+    differing = [
+        f"{field.name} {getattr(before, field.name)} there and {getattr(asked, field.name)} now"
+        for field in dataclasses.fields(asked)
+        if getattr(before, field.name) != getattr(asked, field.name)
+    ]
+    if differing:
+        raise UsageError(
+            f"{path}: found a row of other settings ({', '.join(differing)}); choose another -o, or remove the row"
+        )
 
 
-def read_results(table: Table, output: Path) -> Results:
+def scored_frames(summary: Mapping[str, Any]) -> tuple[Frame, ...]:
+    """The frames of a parsed ``summary.json``."""
+    return tuple(
+        Frame(case=each["case"], patient=each["patient"], sequence=each["sequence"], dice=each["dice"])
+        for each in summary["frames"]
+    )
+
+
+def groups_of(runs: Iterable[Result]) -> tuple[Unit, dict[str, str]]:
+    """What to draw of the frames of all folds together, and case -> its group.
+
+    A fold's half alone may hold a single patient, and would be taken apart into sequences.
+    """
+    frames = {frame.case: frame for run in runs for frame in run.frames}
+    return groups_of_frames([dataclasses.asdict(frame) for frame in frames.values()])
+
+
+def read_results(table: Table, output: Path, ask: Callable[[Row, int, int], Asked]) -> Results:
     """Every run of the table's rows that is done, in the table's order.
 
+    Args:
+        table: as published.
+        output: the folder that holds ``rows``.
+        ask: what a row is to be trained with, by its fold and seed.
+
     Raises:
-        UsageError: the runs are not all of one dataset, budget, batch and machine.
+        UsageError: a run was trained with something else, also where this call did not ask for it.
     """
-    done = {
-        row.name: [
-            read_json(Result, path) for path in sorted((output / "rows").glob(f"{table.name}__{row.name}__fold_*.json"))
-        ]
-        for row in table.rows
-    }
-    runs = [run for runs in done.values() for run in runs]
-    for name in ("dataset", "source", "minutes", "iterations", "batch_size", "device"):
-        found = {getattr(run.asked, name) for run in runs}
-        if len(found) > 1:
-            listed = " and ".join(sorted(map(str, found)))
-            raise UsageError(f"{output / 'rows'}: found {table.name} rows of {name} {listed}; wanted one: remove some")
-    return {name: runs for name, runs in done.items() if runs}
+    done: dict[str, list[Result]] = {}
+    for row in table.rows:
+        for path in sorted((output / "rows").glob(f"{table.name}__{row.name}__fold_*.json")):
+            run = read_json(Result, path)
+            asked = ask(row, run.asked.fold, run.asked.seed)
+            # Which rows start from ImageNet is said with the table, and not every call has the file.
+            _check_same(path, run.asked, dataclasses.replace(asked, pretrained_weights=run.asked.pretrained_weights))
+            done.setdefault(row.name, []).append(run)
+    return done
+
+
+def comparable(done: Results) -> Results:
+    """The runs of the folds and seeds that every row has."""
+    shared = set.intersection(*map(_pairs, done.values()))
+    return {name: [run for run in runs if _pairs([run]) <= shared] for name, runs in done.items()}
 
 
 def make_table(table: Table, done: Results, notes: Sequence[str]) -> str:
@@ -141,17 +162,39 @@ def make_table(table: Table, done: Results, notes: Sequence[str]) -> str:
         "",
     ]
     lines += [f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    compared = comparable(done)
     for row in table.rows:
-        means = mean_figures(done.get(row.name, ()), columns)
+        means = mean_figures(compared.get(row.name, ()), columns)
         cells = [f"{_figure(means[name], table)} / {_figure(row.published.get(name), table)}" for name in columns]
         lines.append(f"| {row.says} | {' | '.join(cells)} |")
-    lines += ["", *_best_lines(table, done), *_training_lines(table, done), *_difference_lines(table, done)]
+    lines += [
+        "",
+        *_left_out_lines(table, done),
+        *_best_lines(table, compared),
+        *_training_lines(table, done),
+        *_difference_lines(table, done),
+    ]
     return "\n".join(lines)
 
 
 def mean_figures(runs: Sequence[Result], columns: Iterable[str]) -> dict[str, float | None]:
     """Column -> mean over the runs that have it."""
-    return {name: _mean(run.figures[name] for run in runs) for name in columns}
+    return {name: mean_of_known(run.figures[name] for run in runs) for name in columns}
+
+
+def _left_out_lines(table: Table, done: Results) -> list[str]:
+    """Where rows were trained on unlike folds or with unlike seeds."""
+    shared = set.intersection(*map(_pairs, done.values()))
+    if shared == set.union(*map(_pairs, done.values())):
+        return []
+    listed = ", ".join(f"fold {fold} with seed {seed}" for fold, seed in sorted(shared))
+    means = (
+        f"are means over what all rows have: {listed}" if shared else "are left out: no fold and seed is in all rows"
+    )
+    return [
+        f"Rows were trained on unlike folds or seeds. Figures {means}; {table.overlap} of each run stands below.",
+        "",
+    ]
 
 
 def _best_lines(table: Table, done: Results) -> list[str]:
@@ -199,9 +242,10 @@ def _difference_lines(table: Table, done: Results) -> list[str]:
     if reference is None or len(done) < 2:
         return []
     says = {row.name: row.says for row in table.rows}
+    unit, _ = groups_of(reference)
     lines = [
         f'Dice of a frame less that of "{says[table.reference]}" on the same frame, fold and seed; the interval is the '
-        f"95 % bootstrap over whole {reference[0].unit}s, each row by itself:",
+        f"95 % bootstrap over whole {unit}s, each row by itself:",
         "",
         f"| | here | interval | | paper's {table.overlap} |",
         "|---|---:|---|---|---:|",
@@ -233,8 +277,8 @@ def difference(runs: Sequence[Result], reference: Sequence[Result]) -> Differenc
     if not cases:
         return None
     one, other = ({case: values[case] for case in cases} for values in (ours, theirs))
-    group_of = {frame.case: frame.group for run in reference for frame in run.frames}
-    return paired_difference(("row", one), ("reference", other), "dice", group_of, reference[0].unit)
+    unit, group_of = groups_of(reference)
+    return paired_difference(("row", one), ("reference", other), "dice", group_of, unit)
 
 
 def _pairs(runs: Sequence[Result]) -> set[tuple[int, int]]:
@@ -255,7 +299,8 @@ def _by_case(runs: Sequence[Result], pairs: set[tuple[int, int]]) -> dict[str, f
 def draw_chart(table: Table, done: Results, path: Path) -> None:
     """Bars for each row trained, lines for what is published."""
     columns = [column.name for column in table.columns]
-    here = {row.name: mean_figures(done.get(row.name, ()), columns) for row in table.rows}
+    compared = comparable(done)
+    here = {row.name: mean_figures(compared.get(row.name, ()), columns) for row in table.rows}
     if table.bars == "rows":
         rows = [row for row in table.rows if row.name in done]
         groups = columns
@@ -269,11 +314,6 @@ def draw_chart(table: Table, done: Results, path: Path) -> None:
     title = f"{table.title}\n{asked.dataset}, {asked.budget} of training for each row, {asked.device}"
     unit = "percent" if table.whole == 100 else ""
     draw_bars(path, groups, measured, published, top=table.whole, title=title, unit=unit)
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
 
 
 def _figure(value: float | None, table: Table) -> str:

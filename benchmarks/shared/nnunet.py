@@ -9,12 +9,12 @@ import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from gwunet.dataset import Dataset
 from gwunet.errors import UsageError
 from gwunet.io.frames import write_frame
 from gwunet.jsonio import write_json
+from shared.datasets import description
 
 LAUNCH = """
 import random, sys
@@ -100,12 +100,6 @@ def copy_for_nnunet(raw: Dataset, folder: Path) -> None:
         write_frame(folder / "imagesTr" / f"{case.name}_0000.png", raw.read_frame(case))
         write_frame(folder / "labelsTr" / f"{case.name}.png", raw.read_mask(case))
     write_json(folder / "dataset.json", description(len(cases)))
-
-
-def description(frames: int) -> dict[str, Any]:
-    """dataset.json, with what nnU-Net wants to know where the number of frames is given."""
-    labels = {"channel_names": {"0": "X-ray"}, "labels": {"background": 0, "wire": 1}, "file_ending": ".png"}
-    return {**labels, "numTraining": frames} if frames else labels
 
 
 def run_logged(command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> float:
