@@ -3,10 +3,10 @@
     python benchmarks/prediction.py -o OUT --nnunet VENV --nnunet_trainer FILE [--frames 100] [--repeats 3]
 
 Both programs plan the same simulated frames by themselves, are trained for next to no time (masks are poor, their cost
-is the same), and predict with one fold and without mirrored copies, by their own commands. Rows of gwunet: its plan for
-a CPU, the same in float32, its plan for 15 frames per second, and an FGA-Net of as many multiply-accumulates in a frame
-as nnU-Net's network has. The start of a command does not count in frames per second: its time for all less its time for
-one, over the others.
+is the same), and predict with one fold, without mirrored copies and without locating wires, by their own commands. Rows
+of gwunet: its plan for a CPU, the same in float32, its plan for 15 frames per second, and an FGA-Net of as many
+multiply-accumulates in a frame as nnU-Net's network has. The start of a command does not count in frames per second:
+its time for all less its time for one, over the others.
 
 VENV and FILE are those of equal_time.py. Writes OUT/prediction.md.
 """
@@ -154,7 +154,9 @@ def nnunet_gmacs(output: Path, peer: Peer) -> float:
 def ways_of(output: Path, peer: Peer) -> list[Way]:
     """gwunet's rows, then nnU-Net's."""
     ours = installed("gw_predict")
-    model = (ours, "-d", NAME, "-f", "0", "--disable_tta", "--device", "cpu", "--workspace", str(output / "workspace"))
+    # Masks alone, as nnU-Net's: in those of an untrained network there are wires without end to locate.
+    masks_alone = ("--disable_tta", "--wires", "none", "--device", "cpu")
+    model = (ours, "-d", NAME, "-f", "0", *masks_alone, "--workspace", str(output / "workspace"))
     theirs = (peer.command("nnUNetv2_predict"), "-d", NAME, "-c", "2d", "-f", "0", "-tr", peer.trainer.stem)
     flags = ("-device", "cpu", "--disable_tta", "-npp", "1", "-nps", "1")
     return [

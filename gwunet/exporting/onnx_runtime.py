@@ -95,6 +95,8 @@ class OnnxNetwork:
         runtime = extra.load("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = self._threads
+        # Its threads would keep the cores busy for a while after each run, and whatever comes next would wait for them.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 4  # what goes wrong is in the exception; standard output may be somebody's JSON
         for name, edge in zip(AXES, sizes or (), strict=False):
             options.add_free_dimension_override_by_name(name, edge)
