@@ -80,11 +80,8 @@ def evaluate_folder(
     known = read_known_wires(reference)
     sequences = references.sequences(cases)
     sources = find_wires(known, prediction, cases, sequences or (), wires)
-    if sources is not None and (by_tip := [case for case in cases if case in known and known[case].wires is None]):
-        logger.warning(
-            "%s: where wires run is not judged in %s, whose wires %s gives by a tip alone",
-            *(reference, _listed(by_tip), CENTRELINES_NAME),
-        )
+    if sources is not None:
+        _warn_of_tips_alone([case for case in cases if case in known and known[case].wires is None], reference)
     if tips is None:
         tips = {case: found.tips for case, found in known.items()}
     jobs = [
@@ -115,6 +112,14 @@ def evaluate_folder(
     if output is not None:
         write_summary(output, summary)
     return summary
+
+
+def _warn_of_tips_alone(cases: Collection[str], reference: Path) -> None:
+    if cases:
+        logger.warning(
+            "%s: where wires run is not judged in %s, whose wires %s gives by a tip alone",
+            *(reference, _listed(cases), CENTRELINES_NAME),
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)

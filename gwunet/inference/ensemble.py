@@ -95,10 +95,7 @@ def ensemble_folders(
         FrameError: a file is damaged, or a frame's sizes differ.
         OutputError: a result cannot be written, or another command writes there.
     """
-    if len({source.resolve() for source in sources}) < max(2, len(sources)):
-        raise UsageError(f"-i {' '.join(map(str, sources))}: wanted two different folders or more to average")
-    if any(output.resolve() == source.resolve() for source in sources):
-        raise UsageError(f"-o {output}: holds the masks of one of the models; give another folder")
+    _check_sources(sources, output)
     if track:
         check_tracking(wires, Part(), overlay=overlay is not None)
     names = _common_names(sources)
@@ -146,6 +143,13 @@ def ensemble_folders(
         record = dataclasses.replace(record, state="finished", probabilities_sha256=sums)
         write_json(output / RECORD, record)
     return record
+
+
+def _check_sources(sources: Sequence[Path], output: Path) -> None:
+    if len({source.resolve() for source in sources}) < max(2, len(sources)):
+        raise UsageError(f"-i {' '.join(map(str, sources))}: wanted two different folders or more to average")
+    if any(output.resolve() == source.resolve() for source in sources):
+        raise UsageError(f"-o {output}: holds the masks of one of the models; give another folder")
 
 
 def _average(
