@@ -1,5 +1,6 @@
 """How long work reports that it goes on: the library takes a function, the commands give it a bar."""
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,3 +15,8 @@ def no_progress(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
     """The silent default where a progress bar may be given."""
     del total, label
     return items
+
+
+def seconds_between_draws() -> float:
+    """How often a bar on standard error is drawn at most: rarely where that is a file, which keeps every state."""
+    return 0.1 if sys.stderr.isatty() else 30.0

@@ -20,7 +20,7 @@ from gwunet.evenly import evenly
 from gwunet.jsonio import to_json
 from gwunet.networks.build import pretrain
 from gwunet.networks.pretrained import count_seen, load_pretrained_file
-from gwunet.progress import no_progress
+from gwunet.progress import no_progress, seconds_between_draws
 from gwunet.trainers.choices import check_division, options_json
 from gwunet.trainers.duration import TIMED_STEPS, fit_to_time
 from gwunet.trainers.history import EpochRecord, History, check_tensorboard
@@ -241,6 +241,7 @@ class Run:
             desc=f"{self.trainer.configuration.name} {self.task.folder.name}",
             unit="step",
             disable=self.task.progress is no_progress or not self.world.is_writer,
+            mininterval=seconds_between_draws(),
         )
 
     def _load_pretrained(self) -> Origin:

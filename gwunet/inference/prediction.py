@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from gwunet.localization import Guidewire, locate_guidewires
-from gwunet.localization.locating import Wires
+from gwunet.localization.locating import FOLLOWED_SHARE, Wires
 
 __all__ = ["Prediction", "Spacing", "Wires"]
 
@@ -54,11 +55,21 @@ class Prediction:
         )
 
     def _as_masked(self) -> NDArray[np.float32]:
-        """Probabilities that reach the threshold in the mask's pixels alone: postprocessing may have changed some."""
-        below = np.nextafter(np.float32(self.threshold), np.float32(0))
+        """Probabilities that reach the threshold in the mask's pixels alone: postprocessing may have changed some.
+
+        What it took away as a whole is taken away with its surroundings, so that it is not found again by them.
+        """
         masked: NDArray[np.float32] = np.where(
-            self.mask == 1, np.maximum(self.probability, self.threshold), np.minimum(self.probability, below)
+            self.mask == 1,
+            np.maximum(self.probability, self.threshold),
+            np.where(self.probability < self.threshold, self.probability, 0),
         )
+        pieces, count = ndimage.label(self.probability >= FOLLOWED_SHARE * self.threshold, np.ones((3, 3)))
+        is_kept = np.zeros(count + 1, np.bool_)
+        is_kept[np.unique(pieces[self.mask == 1])] = True
+        is_gone = np.zeros(count + 1, np.bool_)
+        is_gone[np.unique(pieces[(self.mask == 0) & (self.probability >= self.threshold)])] = True
+        masked[(is_gone & ~is_kept)[pieces]] = 0
         return masked
 
     def with_guidewires(self, guidewires: Iterable[Guidewire]) -> "Prediction":

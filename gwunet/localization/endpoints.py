@@ -27,6 +27,8 @@ STRAIGHT = 1e-6
 """Radians per pixel below which an arc is computed as a straight line, which it is to far less than a pixel."""
 BORDER_PX = 2.0
 """A wire that comes so near to the end of the exposed field leaves it."""
+NEAR_BORDER_PX = 20.0
+"""So far before the end of the exposed field a network may lose a wire. At most ``sampling.MARGIN_PX``."""
 BEYOND_PX = 4.0
 """Length of the wire on both sides of its end whose probabilities tell how sure the end is."""
 
@@ -52,6 +54,8 @@ class End:
     """Unit vector away from the wire."""
     at_border: bool
     """The wire leaves the exposed field here."""
+    to_border_px: float
+    """How much further it would leave, if it went on as it does; infinite from ``NEAR_BORDER_PX`` on."""
     confidence: float
     bend: float
     """Radians per pixel, without sign."""
@@ -102,6 +106,7 @@ def find_end(line: Line, probability: Map, *, touches: bool) -> End:
         replaces=course.skipped + 1,
         direction=(direction.real, direction.imag),
         at_border=exit_place is not None,
+        to_border_px=0.0 if exit_place is not None else _to_border(course, reached, probability),
         confidence=min(max(_mean(inner) - beyond, 0.0), 1.0),
         bend=abs(course.curvature),
     )
@@ -157,6 +162,17 @@ def _exit(course: "_Course", middle: Numbers, reached: float, width_px: float, p
         return None
     # Half a pixel back is the centre of the last pixel, about.
     return course.place(float(beyond[crosses]) - 0.5)[0]
+
+
+def _to_border(course: "_Course", reached: float, probability: Map) -> float:
+    """Pixels along the course from where the mask ends to the end of the exposed field; infinite where that is far."""
+    place = course.place(reached)[0]
+    if probability.is_all_inside((place.real, place.imag), NEAR_BORDER_PX):
+        return math.inf
+    beyond = np.arange(0, NEAR_BORDER_PX)
+    places = course.at(reached + beyond)[0]
+    crosses = _first(~probability.is_inside(places.real, places.imag))
+    return math.inf if crosses is None else float(beyond[crosses])
 
 
 def _straight(start: complex, stop: complex) -> Numbers:

@@ -30,9 +30,20 @@ WEAKEST_SHARE = 0.25
 sure and comes in through the border of the field, as wires do."""
 SURE = 0.6
 """Certainty of such a piece: with a threshold of a half, its mean probability is 0.8."""
+INSIDE_SHARE = 0.65
+"""The same of a piece with both ends inside the field, where the strongest one comes in through the border. A mask's
+pieces need no more than others: somebody drew them."""
 LEAST_CERTAINTY = 0.1
 """Of a wire whose mean probability is hardly above what makes a pixel wire, or below where a mask was followed down to
 less: a long one is a wire rather than a speck that is somewhat surer."""
+FOLLOWED_SHARE = 0.4
+"""A wire is followed to where the probability is less than this share of the threshold."""
+MOST_FOLLOWED = 4.0
+"""Not so where pixels down to there are so many times those of the mask: then the network knows little of the frame."""
+SEEN_SHARE = 0.25
+"""With ``wires="auto"``, a wire reaches the threshold on at least this share of its length."""
+GAP_POINTS = 2
+"""Of a centreline, about a pixel apart, where the wire is not seen: fewer are no gap."""
 
 
 def locate_guidewires(
@@ -51,7 +62,8 @@ def locate_guidewires(
         wires: how many there are at most; ``auto`` where that is unknown.
         field: (H, W) the exposed field; None where it is the whole frame.
         spacing_mm: distance of pixel centres along a column and along a row; for lengths in mm.
-        threshold: wires are where the probability is at least this; in (0, 1].
+        threshold: wires are where the probability is at least this; in (0, 1]. From there they are followed to where
+            it is less than ``FOLLOWED_SHARE`` of this: across gaps, and at their ends.
         support: (H, W) what the network says, where ``probability`` was changed to fit a mask: wires run where that is,
             and their confidence is the mean of this. Where it does not reach the threshold, a gap was bridged.
 
@@ -60,25 +72,18 @@ def locate_guidewires(
     """
     _check(probability, wires, field, threshold)
     is_mask = not np.issubdtype(probability.dtype, np.floating)
-    mask: Mask = np.asarray(probability.astype(np.bool_) if is_mask else np.greater_equal(probability, threshold))
-    if field is not None:
-        mask = mask & field
-    near = Map.around(mask if is_mask else probability, mask, field, threshold)
+    mask, lowest = _followed(probability, field, threshold, is_mask=is_mask)
+    near = Map.around(mask if is_mask else probability, mask, field, lowest)
     if near is None:
         return []
     if not is_mask and np.isnan(near.values).any():
         raise UsageError("locate_guidewires: a probability is not a number (NaN); look where it was computed")
-    said = None if support is None else Map.around(support, mask, field, threshold)
-    pieces = _pieces(near, wires, probability.shape, said)
-    located = [_located(piece, near, probability.shape, spacing_mm) for piece in pieces]
-    doubtful = min(threshold, 0.5)
-    ranked = [
-        (length_px * _certainty(wire, doubtful), wire)
-        for wire, length_px in ((wire, wire.length_px) for wire in located)
-        if length_px >= max(SHORTEST_PX, SHORTEST_WIDTHS * wire.mean_width_px)
-    ]
-    ranked.sort(key=operator.itemgetter(0), reverse=True)
-    return _plausible(ranked, doubtful) if wires == "auto" else [wire for _, wire in ranked[:wires]]
+    said = near if support is None else Map.around(support, mask, field, lowest) or near
+    pieces = _pieces(near, wires, probability.shape, said, None if is_mask else threshold)
+    located = [_located(piece, near, probability.shape, spacing_mm, min(threshold, 0.5)) for piece in pieces]
+    ranked = sorted(filter(None, located), key=operator.attrgetter("strength_px"), reverse=True)
+    kept = _plausible(ranked, WEAKEST_SHARE if is_mask else INSIDE_SHARE) if wires == "auto" else ranked[:wires]
+    return [found.wire for found in kept]
 
 
 def shortest_wire_px(shape: tuple[int, ...]) -> float:
@@ -86,22 +91,49 @@ def shortest_wire_px(shape: tuple[int, ...]) -> float:
     return max(SHORTEST_PX, SHORTEST_SHARE * math.sqrt(math.prod(shape)))
 
 
-def _certainty(wire: Guidewire, doubtful: float) -> float:
-    """1 where certain, least where the mean probability is ``doubtful`` or less: there a wire is as likely as none."""
-    return max(LEAST_CERTAINTY, (wire.confidence - doubtful) / (1 - doubtful))
+def _followed(
+    probability: NDArray[np.generic], field: Mask | None, threshold: float, *, is_mask: bool
+) -> tuple[Mask, float]:
+    """(H, W) pixels in which wires are looked for, and the probability that these have at least."""
+    inside = True if field is None else field
+    if is_mask:
+        return np.asarray(probability.astype(np.bool_) & inside), threshold
+    lowest = FOLLOWED_SHARE * threshold
+    followed, mask = (np.asarray(np.greater_equal(probability, level) & inside) for level in (lowest, threshold))
+    if np.count_nonzero(followed) > MOST_FOLLOWED * np.count_nonzero(mask):
+        return mask, threshold
+    return followed, lowest
 
 
-def _plausible(ranked: list[tuple[float, Guidewire]], doubtful: float) -> list[Guidewire]:
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Located:
+    """A wire, and what speaks for it."""
+
+    wire: Guidewire
+    certainty: float
+    """1 where certain, least where the mean probability is so low that a wire is as likely as none."""
+    strength_px: float
+    """Length times certainty."""
+    comes_in: bool
+    """At least one end is at the border of the field."""
+    nearly_comes_in: bool
+    """The same, or would soon be if the wire went on."""
+
+
+def _plausible(ranked: list[_Located], inside_share: float) -> list[_Located]:
+    """Those of ``wires="auto"``, the strongest first.
+
+    Args:
+        inside_share: of pieces inside the field, where the strongest one comes in through its border.
+    """
+    if ranked and not ranked[0].nearly_comes_in:
+        inside_share = WEAKEST_SHARE
     return [
-        wire
-        for strength, wire in ranked
-        if strength >= WEAKEST_SHARE * ranked[0][0] or (_certainty(wire, doubtful) >= SURE and _comes_in(wire))
+        found
+        for found in ranked
+        if found.strength_px >= (WEAKEST_SHARE if found.comes_in else inside_share) * ranked[0].strength_px
+        or (found.certainty >= SURE and found.comes_in)
     ]
-
-
-def _comes_in(wire: Guidewire) -> bool:
-    """Whether at least one end is at the border of the field."""
-    return "base_uncertain" not in wire.flags or "tip_leaves_field" in wire.flags
 
 
 def _check(probability: NDArray[np.generic], wires: Wires, field: Mask | None, threshold: float) -> None:
@@ -127,7 +159,8 @@ class _Piece:
     flags: frozenset[Flag]
 
 
-def _pieces(near: Map, wires: Wires, shape: tuple[int, ...], said: Map | None) -> list[_Piece]:
+def _pieces(near: Map, wires: Wires, shape: tuple[int, ...], said: Map, threshold: float | None) -> list[_Piece]:
+    """What may be wires; the threshold is None where a mask is all that is known."""
     mask = near.mask
     branches = branches_of(mask)
     length = sum(branch.length + 1 for branch in branches)
@@ -139,22 +172,21 @@ def _pieces(near: Map, wires: Wires, shape: tuple[int, ...], said: Map | None) -
     pieces = []
     for chain in chains:
         line = line_through(chain.points, near, width_px)
-        confidence = float(np.minimum((said or near).at(line.points[:, 0], line.points[:, 1]), 1).mean())
+        confidence = float(np.minimum(said.at(line.points[:, 0], line.points[:, 1]), 1).mean())
         flags = _flags_of(chain, chains)
-        if said is not None and _is_bridged(line, near, said):
-            flags |= {"gap_bridged"}
+        if threshold is not None:
+            if wires == "auto" and (near.pixels(line.points) >= threshold).mean() < SEEN_SHARE:
+                continue
+            if _has_gap(said.pixels(line.points) >= threshold):
+                flags |= {"gap_bridged"}
         pieces.append(_Piece(chain, line, confidence, flags))
     return pieces
 
 
-def _is_bridged(line: Line, near: Map, said: Map) -> bool:
-    """Whether a line has a pixel of the mask in which the network saw no wire; both maps have the same cut-out."""
-    bridges = near.mask & ~said.mask
-    height, width = bridges.shape
-    rows, columns = np.rint(line.points).astype(np.intp).T
-    return bool(
-        bridges[np.minimum(np.maximum(rows, 0), height - 1), np.minimum(np.maximum(columns, 0), width - 1)].any()
-    )
+def _has_gap(seen: Mask) -> bool:
+    """Whether a wire is not seen on the way between places where it is; of (N,) places along it."""
+    there = np.flatnonzero(seen)
+    return bool(len(there) and np.diff(there).max(initial=1) > GAP_POINTS)
 
 
 def _flags_of(chain: Chain, chains: list[Chain]) -> frozenset[Flag]:
@@ -170,7 +202,14 @@ def _flags_of(chain: Chain, chains: list[Chain]) -> frozenset[Flag]:
     return frozenset(flags)
 
 
-def _located(piece: _Piece, near: Map, shape: tuple[int, ...], spacing_mm: tuple[float, float] | None) -> Guidewire:
+def _located(
+    piece: _Piece, near: Map, shape: tuple[int, ...], spacing_mm: tuple[float, float] | None, doubtful: float
+) -> _Located | None:
+    """The wire; None where it is too short for one.
+
+    Args:
+        doubtful: probability with which a wire is as likely as none.
+    """
     line = piece.line
     last = find_end(line, near, touches=piece.chain.ends_at_node)
     first = find_end(reversed_line(line), near, touches=piece.chain.starts_at_node)
@@ -183,7 +222,7 @@ def _located(piece: _Piece, near: Map, shape: tuple[int, ...], spacing_mm: tuple
         flags.add("base_uncertain")
     if tip.at_border:
         flags.add("tip_leaves_field")
-    return Guidewire(
+    wire = Guidewire(
         centreline=np.minimum(np.maximum(line.points + near.origin, 0), np.array(shape) - 1.0),
         width_px=np.array(line.width_px),
         angle_deg=_angle_deg(tip),
@@ -194,12 +233,25 @@ def _located(piece: _Piece, near: Map, shape: tuple[int, ...], spacing_mm: tuple
         flags=frozenset(flags),
         spacing_mm=spacing_mm,
     )
+    length_px = wire.length_px
+    if length_px < max(SHORTEST_PX, SHORTEST_WIDTHS * wire.mean_width_px):
+        return None
+    certainty = max(LEAST_CERTAINTY, (wire.confidence - doubtful) / (1 - doubtful))
+    return _Located(
+        wire,
+        certainty,
+        strength_px=length_px * certainty,
+        comes_in=base.at_border or tip.at_border,
+        nearly_comes_in=math.isfinite(min(base.to_border_px, tip.to_border_px)),
+    )
 
 
 def _is_base(one: End, other: End) -> bool:
     """Whether ``one`` is the base rather than ``other``; where the border does not tell, the straighter end is."""
     if one.at_border != other.at_border:
         return one.at_border
+    if not one.at_border and one.to_border_px != other.to_border_px:
+        return one.to_border_px < other.to_border_px
     return one.bend < other.bend
 
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from gwunet.localization.skeleton import Mask, Points
 
-MARGIN_PX = 12
+MARGIN_PX = 20
 """Zeros or probabilities around the wires' bounding box."""
 
 
@@ -75,13 +75,18 @@ class Map:
         upper += lower
         return np.asarray(upper)
 
+    def pixels(self, places: Points) -> NDArray[np.float32]:
+        """(N,) values of the pixels on which (N, 2) places lie; beyond the cut-out as at its edge."""
+        return np.asarray(self.values[self._pixel(places[:, 0], places[:, 1])])
+
     def is_inside(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> Mask:
         """(...) whether places lie on pixels of the exposed field; beyond the cut-out as at its edge."""
-        height, width = self.inside.shape
+        return np.asarray(self.inside[self._pixel(rows, columns)])
+
+    def _pixel(self, rows: NDArray[np.float64], columns: NDArray[np.float64]) -> tuple[NDArray[np.intp], ...]:
+        height, width = self.values.shape
         row, column = np.rint(rows).astype(np.intp), np.rint(columns).astype(np.intp)
-        return np.asarray(
-            self.inside[np.minimum(np.maximum(row, 0), height - 1), np.minimum(np.maximum(column, 0), width - 1)]
-        )
+        return np.minimum(np.maximum(row, 0), height - 1), np.minimum(np.maximum(column, 0), width - 1)
 
     def is_all_inside(self, place: tuple[float, float], radius_px: float) -> bool:
         """Whether all pixels within a radius of a place, and some more, are of the exposed field."""

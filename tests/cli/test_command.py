@@ -3,12 +3,14 @@
 import gc
 import logging
 import sys
+import time
 
 import pytest
 from tqdm import tqdm
 
 from gwunet.cli import convert, predict, train
 from gwunet.cli.command import make_parser, run
+from gwunet.cli.progress import bar
 
 
 @pytest.mark.parametrize(
@@ -46,8 +48,8 @@ def test_a_warning_stands_above_the_progress_bar_and_comes_once(capsys: pytest.C
 
 def test_the_reason_for_an_end_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     def command(_: object) -> None:
-        bar = tqdm(total=3, desc="frames", file=sys.stderr, mininterval=0)
-        bar.update()
+        unfinished = tqdm(total=3, desc="frames", file=sys.stderr, mininterval=0)
+        unfinished.update()
         raise KeyboardInterrupt
 
     assert run(command, make_parser("A command."), []) == 130
@@ -56,3 +58,15 @@ def test_the_reason_for_an_end_is_the_last_line(capsys: pytest.CaptureFixture[st
     assert last[0].endswith(": interrupted")
     assert not last[0].startswith("frames")
     assert last[1] == ""
+
+
+@pytest.mark.parametrize(("is_terminal", "states"), [(True, range(4, 100)), (False, range(1, 4))])
+def test_a_file_keeps_few_states_of_a_progress_bar(
+    is_terminal: bool, states: range, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal, raising=False)
+    for _ in bar(range(40), 40, "frames"):
+        time.sleep(0.02)
+    shown = capsys.readouterr().err
+    assert "40/40" in shown
+    assert shown.count("\r") in states

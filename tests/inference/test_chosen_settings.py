@@ -142,9 +142,22 @@ def test_wires_are_those_of_the_mask() -> None:
     probability = np.zeros((64, 128), np.float32)
     probability[30:33, 5:60] = 0.9
     probability[30:33, 68:125] = 0.6
-    probability[50:53, 20:70] = 0.7
+    probability[50:53, 0:50] = 0.7
     settings = Postprocessing(threshold=0.3, smallest_px=160, gap_px=15)
     prediction = Prediction(settings.mask(probability), probability, None, settings.threshold)
     (wire,) = prediction.guidewires
     assert abs(wire.length_px - 120) < 5
     assert len(Prediction((probability >= 0.3).astype(np.uint8), probability, None, 0.3).guidewires) > 1
+
+
+def test_a_piece_that_was_removed_is_not_found_again_by_its_surroundings() -> None:
+    probability = np.zeros((64, 128), np.float32)
+    probability[49:54, 0:50] = 0.4
+    probability[50:53, 0:50] = 0.7
+    probability[30:33, 0:100] = 0.9
+    probability[30:33, 100:120] = 0.3
+    settings = Postprocessing(threshold=0.5, smallest_px=160)
+    (wire,) = Prediction(settings.mask(probability), probability, None, settings.threshold).guidewires
+    assert wire.tip == pytest.approx((31, 119), abs=1.5)  # followed below the threshold as ever
+    nothing = np.where(np.arange(64)[:, None] > 40, probability, 0).astype(np.float32)
+    assert Prediction(settings.mask(nothing), nothing, None, settings.threshold).guidewires == []

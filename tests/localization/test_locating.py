@@ -146,6 +146,67 @@ def test_a_longer_gap_is_bridged_only_with_some_probability_in_it() -> None:
     assert wire.confidence < 0.9
 
 
+def fading(mask: Mask, values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """A wire along the rows of which every column has a probability of its own."""
+    return np.asarray(mask * values, np.float32)
+
+
+def test_a_tip_is_followed_to_where_the_network_hardly_sees_it() -> None:
+    mask = drawn(straight((64, 0), (64, 100)), 3)
+    columns = np.arange(128)
+    said = fading(mask, np.clip(0.9 - 0.03 * (columns - 70), 0.21, 0.9))
+    wire = the_wire(said)
+    assert np.hypot(*(np.subtract(wire.tip, (64, 100)))) < 1.5
+    assert wire.flags == frozenset()
+    assert wire.confidence == pytest.approx(said.max(axis=0)[:101].mean(), abs=0.03)
+
+
+def test_a_long_gap_is_followed_along_what_the_network_says_there_and_flagged() -> None:
+    mask = drawn(arc((128, 64), 60, 0, 180), 3)
+    columns = np.arange(128)
+    there = the_wire(fading(mask, np.where(abs(columns - 64) < 30, 0.3, 0.9)))
+    assert "gap_bridged" in there.flags
+    assert there.length_px == pytest.approx(60 * np.pi, abs=4)
+    assert len(locate_guidewires(fading(mask, np.where(abs(columns - 64) < 30, 0.1, 0.9)), wires=2)) == 2
+
+
+@pytest.mark.parametrize("background", [0.3, 0.45])
+def test_where_the_network_says_little_of_the_whole_frame_the_mask_counts(background: float) -> None:
+    mask = drawn(straight((64, 0), (64, 100)), 3)
+    wire = the_wire(np.where(mask, 0.9, background).astype(np.float32))
+    assert wire.length_px == pytest.approx(100, abs=5)
+
+
+def test_what_hardly_reaches_the_threshold_is_no_wire() -> None:
+    sure = 0.9 * drawn(straight((30, 0), (30, 110)), 3)
+    faint = fading(drawn(straight((64, 0), (64, 110)), 3), np.where(np.arange(128) < 20, 0.6, 0.3))
+    (wire,) = locate_guidewires(np.asarray(sure + faint, np.float32))
+    assert wire.tip[0] == pytest.approx(30, abs=1)
+    assert len(locate_guidewires(np.asarray(sure + faint, np.float32), wires=2)) == 2
+
+
+def test_beside_a_wire_that_comes_in_a_shorter_piece_inside_is_none() -> None:
+    """Unless it was drawn, or asked for."""
+    mask = drawn(straight((64, 0), (64, 110)), 3) | drawn(straight((30, 40), (30, 90)), 3)
+    assert len(locate_guidewires(mask.astype(np.float32))) == 1
+    assert len(locate_guidewires(mask)) == 2
+    assert len(locate_guidewires(mask.astype(np.float32), wires=2)) == 2
+    inside = drawn(straight((64, 24), (64, 104)), 3) | drawn(straight((30, 40), (30, 80)), 3)
+    assert len(locate_guidewires(inside.astype(np.float32))) == 2
+
+
+def test_an_end_that_would_soon_leave_the_field_is_the_base() -> None:
+    """Although the other one is straighter."""
+    hook = arc((64, 40), 24, 90, 180)[::-1]
+    points = np.concatenate([hook, straight((40, 40), (40, 100))])
+    assert points[0].tolist() == pytest.approx([64, 16])
+    wire = the_wire(drawn(points, 3))
+    assert np.hypot(*np.subtract(wire.base, (40, 100))) < 2  # nothing is near: the straighter end
+    wire = the_wire(drawn(points - (0, 6), 3)[:72])
+    assert np.hypot(*np.subtract(wire.base, (64, 10))) < 2
+    assert wire.flags == {"base_uncertain"}
+
+
 def test_a_rough_edge_and_a_pinhole_change_nothing() -> None:
     mask = drawn(straight((64, 0), (64, 100)), 5)
     clean = the_wire(mask)
@@ -341,6 +402,15 @@ def test_any_noise_gives_an_answer(shape: tuple[int, int], share: float, seed: i
     assert wires == "auto" or len(found) <= wires  # type: ignore[operator]
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from([(40, 60), (9, 90)]), st.floats(0, 1), st.floats(0.05, 1), st.integers(0, 1000))
+def test_any_noise_of_a_network_gives_an_answer(
+    shape: tuple[int, int], top: float, threshold: float, seed: int
+) -> None:
+    noise = (top * np.random.default_rng(seed).random(shape) ** 3).astype(np.float32)
+    check(locate_guidewires(noise, threshold=threshold), shape)
+
+
 @settings(max_examples=30, deadline=None)
 @given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_any_small_mask_gives_an_answer(mask: Mask) -> None:
@@ -360,8 +430,11 @@ def test_a_frame_of_noise_takes_no_seconds() -> None:
 
 def test_a_mask_counts_as_probability() -> None:
     mask = drawn(WINDING, 3)
-    for same in (mask.astype(np.uint8), mask.astype(np.float32), mask.astype(np.float16), 255 * mask.astype(np.uint8)):
+    for same in (mask.astype(np.uint8), 255 * mask.astype(np.uint8)):
         np.testing.assert_array_equal(the_wire(same).centreline, the_wire(mask).centreline)
+    # Between pixels probabilities are followed further down than a mask is.
+    for nearly in (mask.astype(np.float32), mask.astype(np.float16)):
+        np.testing.assert_allclose(the_wire(nearly).centreline, the_wire(mask).centreline, atol=0.05)
 
 
 @pytest.mark.parametrize(
