@@ -22,7 +22,7 @@ import torch
 from gwunet.device import available_cores
 from gwunet.io.frames import list_frames, read_frame, read_mask
 from gwunet.jsonio import write_json
-from gwunet.trained import fold_folder
+from gwunet.trained import SUMMARY, fold_folder
 from shared.datasets import copy_pairs
 from shared.installed import installed
 
@@ -38,19 +38,24 @@ def main() -> None:
     parser.add_argument("--folds", nargs="+", default=["0"])
     parser.add_argument("--train", action="append", default=[], metavar="FLAG", help="for gw_train; may be repeated")
     parser.add_argument("--at_once", type=int, default=1, help="folds side by side, each with its share of the cores")
+    parser.add_argument("--keep", action="store_true", help="go on after the folds that an earlier run has validated")
     arguments = parser.parse_args()
     workspace = arguments.output / "workspace"
-    copy_pairs(arguments.images, arguments.masks, workspace / "raw" / DATASET)
     common = ["--workspace", str(workspace)]
     configuration = ["-c", arguments.configuration]
-    seconds = {
-        "plan and preprocess": run("gw_plan_and_preprocess", "-d", "1", *configuration, "--clean", *common),
-    }
+    seconds: dict[str, float] = {}
+    if not arguments.keep:
+        copy_pairs(arguments.images, arguments.masks, workspace / "raw" / DATASET)
+        plan = ["gw_plan_and_preprocess", "-d", "1", *configuration, "--clean", *common]
+        seconds["plan and preprocess"] = run(*plan)
+    results, trained = workspace / "results" / DATASET, f"{arguments.configuration}__*"
     cores = sorted(os.sched_getaffinity(0))
     own = [cores[place :: arguments.at_once] for place in range(arguments.at_once)]
 
     def train(place: int) -> None:
         for fold in arguments.folds[place :: arguments.at_once]:
+            if arguments.keep and (fold_folder(next(results.glob(trained)), fold) / "validation" / SUMMARY).is_file():
+                continue
             flags = ("1", fold, *configuration, "--overwrite", *arguments.train, *common)
             seconds[f"train and validate fold {fold}"] = run("gw_train", *flags, cores=own[place])
 
@@ -61,14 +66,13 @@ def main() -> None:
     seconds["predict all frames"] = run(
         "gw_predict", "-i", str(frames), "-o", str(predictions), "-d", "1", *configuration, "--overlay", *common
     )
-    trained = next((workspace / "results" / DATASET).glob(f"{arguments.configuration}__*"))
     pooled = arguments.output / "validation"
     shutil.rmtree(pooled, ignore_errors=True)
     pooled.mkdir(parents=True)
     by_fold = {}
     for fold in arguments.folds:
-        validation = fold_folder(trained, fold) / "validation"
-        by_fold[fold] = json.loads((validation / "summary.json").read_text())["pooled"]["dice"]
+        validation = fold_folder(next(results.glob(trained)), fold) / "validation"
+        by_fold[fold] = json.loads((validation / SUMMARY).read_text())["pooled"]["dice"]
         for mask in validation.glob("*.png"):
             shutil.copy(mask, pooled)
     references = arguments.output / "references"
@@ -76,7 +80,7 @@ def main() -> None:
     references.mkdir()
     for mask in pooled.iterdir():
         shutil.copy(workspace / "raw" / DATASET / "labelsTr" / mask.name, references)
-    scored = arguments.output / "summary.json"
+    scored = arguments.output / SUMMARY
     run("gw_evaluate", "-r", str(references), "-p", str(pooled), "-o", str(scored))
     summary = json.loads(scored.read_text())
     sizes_equal = [

@@ -91,7 +91,6 @@ class FGANetRealtimePlanner(FGANetPlanner):
     by_default = False
     keeps_rate = True
     mirror = False
-    tile_over_patch = 1.0
     prediction_reason = "four mirrored copies would take four times as long"
 
     def __init__(self, candidate: Spec = CPU_CANDIDATES[0]) -> None:

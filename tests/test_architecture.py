@@ -17,7 +17,7 @@ FOLDERS = {"gwunet": ROOT / "gwunet", "gwunet.planners": ROOT / "planners", "gwu
 
 # Lower ones know nothing of higher ones (design section 1). Modules of one floor may import each other, not in a ring.
 FLOORS = (
-    {"errors", "bit_mask", "evenly", "thinning"},
+    {"errors", "bit_mask", "evenly", "thinning", "tiling"},
     {"jsonio", "registry", "progress"},
     {"workspace", "trained", "io", "grouping", "parallel"},
     {"dataset", "synthetic"},

@@ -5,11 +5,12 @@ nnU-Net, Nature Methods 2021.
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+
+from gwunet.tiling import tile_starts
 
 SIGMA_SHARE = 1 / 8
 """Standard deviation of a tile's Gaussian weights as a share of its edge."""
@@ -17,14 +18,6 @@ MIN_WEIGHT = 1e-3
 """Smallest weight relative to the largest, so that corners seen by one tile alone stay defined in float16."""
 MIRRORINGS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """Axes along which a frame is flipped in each of the four mirrored copies."""
-
-
-def tile_starts(extent: int, tile: int, step: float) -> tuple[int, ...]:
-    """First pixels of tiles that cover ``extent`` evenly, neighbours at most ``step * tile`` apart."""
-    if extent <= tile:
-        return (0,)
-    count = math.ceil((extent - tile) / (step * tile)) + 1
-    return tuple(round(index * (extent - tile) / (count - 1)) for index in range(count))
 
 
 @functools.lru_cache(maxsize=8)

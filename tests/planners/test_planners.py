@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gwunet.errors import SchemaError, UsageError
 from gwunet.exposed_field import NO_BORDER, Border
@@ -18,12 +20,13 @@ from gwunet.jsonio import from_json, read_json, to_json, write_json
 from gwunet.losses import LOSSES, build_loss
 from gwunet.networks import NETWORKS, build_network
 from gwunet.networks.fganet import FGANet
-from gwunet.planners import FGANetPlanner, LinkNetPlanner, Planner, counting
+from gwunet.planners import FGANetPlanner, LinkNetPlanner, Planner, base, counting
 from gwunet.planners.base import FORWARD_SHARE
 from gwunet.planners.fganet import skeleton_iterations
 from gwunet.planners.memory import GIB, StepMemory
 from gwunet.planning import PLANNERS, planners_for, target_machine
 from gwunet.plans import Configuration, Decision, Plans, Preprocessing, Spec, Target
+from gwunet.tiling import tile_starts
 from gwunet.training import TRAINERS
 
 NETWORK_CONFIGURATIONS = ("fganet", "linknet", "unet", "unetplusplus", "attention_unet", "cenet", "deeplabv3plus")
@@ -225,11 +228,11 @@ def test_a_memory_that_holds_nothing_is_refused(planner: type[Planner], make_fin
 @pytest.mark.parametrize(
     ("field", "memory_gb", "tile", "change"),
     [
-        ((256.0, 150.0), 12, (256, 150), "larger frames"),  # two patches of 128
+        ((192.0, 150.0), 12, (192, 150), "larger frames"),  # one and a half patches of 128
         ((257.0, 100.0), 12, (160, 112), "frames or patches of another size"),  # two tiles, no narrower than a patch
-        ((512.0, 384.0), 12, (256, 192), "frames or patches of another size"),  # two by two
-        ((600.0, 200.0), 12, (224, 200), "frames or patches of another size"),  # three
-        ((1000.0, 1000.0), 2, (160, 160), "--memory_gb"),  # 2 GiB hold two patches
+        ((512.0, 384.0), 12, (160, 160), "frames or patches of another size"),  # four by three
+        ((600.0, 200.0), 12, (192, 128), "frames or patches of another size"),  # four by two
+        ((600.0, 600.0), 2, (160, 160), "--memory_gb"),  # 2 GiB hold two patches
     ],
 )
 def test_a_tile_is_little_more_than_a_patch_and_fits_the_memory(
@@ -253,11 +256,26 @@ def test_a_tile_is_little_more_than_a_patch_and_fits_the_memory(
 
 @ample_memory
 def test_prediction_is_told_in_a_line(make_fingerprint: MakeFingerprint) -> None:
-    for target, step in ((CPU, 1.0), (GPUS[-1], 0.5)):
+    for target, copies, step in ((CPU, "no", 0.75), (GPUS[-1], "four", 0.5)):
         plan = FGANetPlanner().plan(make_fingerprint(), target)
         (said,) = (decision for decision in plan.decisions if decision.what == "prediction")
-        assert said.value == f"four mirrored copies, tiles {step:g} of their size apart, wire from 0.5 on"
-        assert (plan.inference.mirror, plan.inference.step, plan.inference.threshold) == (True, step, 0.5)
+        assert said.value == (f"{copies} mirrored copies, tiles at most {step:g} of their size apart, wire from 0.5 on")
+        assert (plan.inference.mirror, plan.inference.step) == (copies == "four", step)
+        assert plan.inference.threshold == 0.5
+
+
+@given(st.integers(1, 3000), st.sampled_from([64, 96, 128, 256]), st.sampled_from([0.5, 0.75]))
+def test_no_tile_computes_fewer_pixels(extent: int, patch: int, step: float) -> None:
+    """Of those of one to one and a half patches in multiples of 32; a frame that small is one tile."""
+    edge, other = base._cheapest_tile((extent, extent), (patch, patch), 32, step)
+    assert edge == other
+    candidates = range(patch, patch * 3 // 2 + 1, 32)
+    if extent <= candidates[-1]:
+        assert edge == max(extent, patch)
+    else:
+        assert edge in candidates
+        computed = {each: each * len(tile_starts(extent, each, step)) for each in candidates}
+        assert computed[edge] == min(computed.values())
 
 
 @pytest.mark.parametrize("planner", [FGANetPlanner, LinkNetPlanner])

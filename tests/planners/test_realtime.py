@@ -141,14 +141,14 @@ def test_it_is_measured_and_predicted_in_the_datasets_largest_size(
     timed = take([1.0] * 20)
     small = make_fingerprint((100, 100))
     assert made_up_frame(small).shape == (512, 512)
-    assert FGANetRealtimePlanner().plan(small, CPU_15).inference.tile_size == (112, 112)  # as the patches of training
+    assert FGANetRealtimePlanner().plan(small, CPU_15).inference.tile_size == (160, 160)
     largest = Spread(median=512, p05=512, p95=700, minimum=512, maximum=1024)
     large = dataclasses.replace(small, height=largest, dtypes={"uint8": 2, "uint16": 8})
     frame = made_up_frame(large)
     assert (frame.shape, frame.dtype) == ((1024, 512), np.uint16)
     assert exposed_field(frame, large.borders["uint8"]).all()
     plan = FGANetRealtimePlanner().plan(large, CPU_15)
-    assert plan.inference.tile_size == (112, 112)
+    assert (plan.inference.tile_size, plan.inference.step) == ((128, 160), 0.75)
     assert timed[-1].inference == plan.inference
 
 
