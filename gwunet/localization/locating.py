@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gwunet.errors import UsageError
-from gwunet.localization.centreline import Line, line_through
+from gwunet.localization.centreline import Line, line_through, normals
 from gwunet.localization.endpoints import End, find_end, reversed_line, with_ends
 from gwunet.localization.guidewire import Flag, Guidewire
 from gwunet.localization.joining import Chain, chains_of
@@ -42,6 +42,8 @@ MOST_FOLLOWED = 4.0
 """Not so where pixels down to there are so many times those of the mask: then the network knows little of the frame."""
 SEEN_SHARE = 0.25
 """With ``wires="auto"``, a wire reaches the threshold on at least this share of its length."""
+ALONG_BORDER_PX, ALONG_BORDER_SHARE = 6.0, 0.5
+"""What runs so near to the end of the exposed field on so much of its length is the collimator's edge, and no wire."""
 GAP_POINTS = 2
 """Of a centreline, about a pixel apart, where the wire is not seen: fewer are no gap."""
 
@@ -175,12 +177,21 @@ def _pieces(near: Map, wires: Wires, shape: tuple[int, ...], said: Map, threshol
         confidence = float(np.minimum(said.at(line.points[:, 0], line.points[:, 1]), 1).mean())
         flags = _flags_of(chain, chains)
         if threshold is not None:
+            if _is_border(line, near):
+                continue
             if wires == "auto" and (near.pixels(line.points) >= threshold).mean() < SEEN_SHARE:
                 continue
             if _has_gap(said.pixels(line.points) >= threshold):
                 flags |= {"gap_bridged"}
         pieces.append(_Piece(chain, line, confidence, flags))
     return pieces
+
+
+def _is_border(line: Line, near: Map) -> bool:
+    """Whether a line runs along the end of the exposed field: a wire that leaves it comes near it only at its end."""
+    aside = ALONG_BORDER_PX * normals(line.points)
+    beside = [near.is_inside(*(line.points + way).T) for way in (aside, -aside)]
+    return bool(np.logical_and(*beside).mean() < 1 - ALONG_BORDER_SHARE)
 
 
 def _has_gap(seen: Mask) -> bool:

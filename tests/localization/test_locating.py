@@ -195,6 +195,19 @@ def test_beside_a_wire_that_comes_in_a_shorter_piece_inside_is_none() -> None:
     assert len(locate_guidewires(inside.astype(np.float32))) == 2
 
 
+@pytest.mark.parametrize("inset_px", [1, 4])
+def test_an_edge_of_the_collimator_is_no_wire(inset_px: int) -> None:
+    """A network that was never shown such a border may take it for one; a mask's was drawn."""
+    field = np.zeros((128, 128), np.bool_)
+    field[10:118, 20:110] = True
+    edge = drawn(straight((10, 110 - 1 - inset_px), (117, 110 - 1 - inset_px)), 2)
+    wire = drawn(straight((60, 20), (60, 90)), 3)
+    found = locate_guidewires((edge | wire).astype(np.float32), field=field)
+    assert [round(each.tip[0]) for each in found] == [60]
+    assert locate_guidewires(edge.astype(np.float32), field=field, wires=1) == []
+    assert len(locate_guidewires(edge | wire, field=field)) == 2
+
+
 def test_an_end_that_would_soon_leave_the_field_is_the_base() -> None:
     """Although the other one is straighter."""
     hook = arc((64, 40), 24, 90, 180)[::-1]
