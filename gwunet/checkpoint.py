@@ -36,6 +36,8 @@ class Checkpoint:
     cases: tuple[str, ...] | None = None
     """Frames of ``dataset`` that the weights have been trained on, by the run or by one it started from, sorted; None
     where that is unknown, as in files of 0.1."""
+    cases_elsewhere: dict[str, tuple[str, ...] | None] = dataclasses.field(default_factory=dict)
+    """The same of other datasets that the runs were of which it started from, by their names."""
     training: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What training needs to go on; empty in the final and best checkpoints."""
     path: Path | None = dataclasses.field(default=None, compare=False)
@@ -64,9 +66,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "weights": checkpoint.weights,
         "epoch": checkpoint.epoch,
         "cases": to_json(checkpoint.cases),
+        "cases_elsewhere": to_json(checkpoint.cases_elsewhere),
         "training": checkpoint.training,
     }
-    with replacing(path) as partial:
+    with replacing(path, durable=True) as partial:
         try:
             torch.save(content, partial)
         except RuntimeError as problem:  # what torch makes of a full disk
@@ -148,7 +151,8 @@ def as_checkpoint(content: Any, path: Path) -> Checkpoint:
             preprocessing=from_json(Preprocessing, content["preprocessing"], str(path)),
             weights=content["weights"],
             epoch=content["epoch"],
-            cases=_names(content.get("cases"), path),
+            cases=_names(content.get("cases"), "cases", path),
+            cases_elsewhere=_names_elsewhere(content.get("cases_elsewhere"), path),
             training=content["training"],
             path=path,
         )
@@ -158,12 +162,21 @@ def as_checkpoint(content: Any, path: Path) -> Checkpoint:
         raise ModelError(str(problem)) from problem
 
 
-def _names(cases: Any, path: Path) -> tuple[str, ...] | None:
+def _names(cases: Any, key: str, path: Path) -> tuple[str, ...] | None:
     if cases is None:
         return None
     if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
-        raise ModelError(f"{path}: cases: expected a list of names, got {cases!r:.80}")
+        raise ModelError(f"{path}: {key}: expected a list of names, got {cases!r:.80}")
     return tuple(cases)
+
+
+def _names_elsewhere(content: Any, path: Path) -> dict[str, tuple[str, ...] | None]:
+    """None of files from before they were kept."""
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ModelError(f"{path}: cases_elsewhere: expected lists of names by dataset, got {content!r:.80}")
+    return {dataset: _names(cases, f"cases_elsewhere.{dataset}", path) for dataset, cases in content.items()}
 
 
 def _check_sums(file: io.BufferedReader) -> None:

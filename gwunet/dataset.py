@@ -264,7 +264,7 @@ def _mask_meaning(declared: _Declared, where: str) -> dict[int, int]:
     meaning[0] = 0
     meaning.update({value: 1 for name in wires for value in values[name]})
     meaning.update(dict.fromkeys(ignored, IGNORE))
-    if len(values) == 1:  # a mask with one foreground label may be saved as 0 and 1 or as 0 and 255
+    if list(values.values()) in ([(1,)], [(255,)]):  # a mask of one label is saved as 0 and 1 or as 0 and 255
         meaning = {1: 1, 255: 1} | meaning
     return meaning
 

@@ -151,7 +151,8 @@ def sample_border(frame: Frame) -> BorderOfFrame:
     """Of a ``(H, W)`` frame, at most ``BORDER_SAMPLE_PX`` border pixels or a few more."""
     sample = border_sample(frame)
     step = max(1, sample.pixels.size // BORDER_SAMPLE_PX)
-    return str(frame.dtype), dataclasses.replace(sample, pixels=sample.pixels[::step])
+    few = sample.pixels[::step].copy()  # a view would keep all of them
+    return str(frame.dtype), dataclasses.replace(sample, pixels=few)
 
 
 def estimate_borders(samples: Sequence[BorderOfFrame]) -> dict[str, Border]:

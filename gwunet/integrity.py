@@ -1,7 +1,8 @@
 """Does a raw dataset hold what training needs? Every problem is found at once, before hours are spent on it."""
 
 import math
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gwunet.dataset import Case, Dataset
-from gwunet.errors import DatasetError, FrameError
+from gwunet.dataset import FRAMES, TEST_FRAMES, Case, Dataset
+from gwunet.errors import DatasetError, FrameError, few
 from gwunet.exposed_field import Border, Frame
 from gwunet.io.frames import digest_pixels
 
+CHECKING = 1
+"""Raised when more or something else is looked for, so that what was verified before is verified again."""
 _INVERTED_FRACTION = 0.5
 _THICK_SHARE = 0.05
 """A wire thicker than this share of the frame's shorter side is most likely an area drawn around the wire."""
@@ -26,6 +29,7 @@ _ODD_SHARE = 0.05
 """Of the frames, so many with the thinnest and with the thickest wires are no reason to think of mixed resolution."""
 _SHOWN = 5
 """Examples of one kind that are told where there are many."""
+_LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +95,8 @@ def report_findings(dataset: Dataset, findings: Sequence[Findings]) -> Integrity
     doubts = (
         *(doubt for finding in findings for doubt in finding.doubts),
         *_duplicates(findings),
+        *_spellings(dataset),
+        *_trained_and_tested(dataset),
         *_mixed_spacings(dataset),
         *_mixed_widths(dataset, findings),
     )
@@ -308,6 +314,51 @@ def _duplicates(findings: Iterable[Findings]) -> list[Doubt]:
         )
         doubts.append(Doubt("copies", text))
     return doubts
+
+
+def _spellings(dataset: Dataset) -> list[Doubt]:
+    """A warning for each patient and site whose names differ in case, spaces around them and leading zeros alone."""
+    cases = (*dataset.training, *dataset.test)
+    doubts = []
+    for kind, names in (("patients", {case.patient for case in cases}), ("sites", {case.site for case in cases})):
+        spelled = defaultdict(list)
+        for name in sorted(name for name in names if name is not None):
+            spelled[_LEADING_ZEROS.sub("", name.strip().casefold())].append(name)
+        doubts += [
+            Doubt(
+                f"{kind} of several spellings",
+                f"{dataset.folder / 'dataset.json'}: found the {kind} {', '.join(map(repr, alike))}; wanted one "
+                "spelling each, or they are in different folds (a leak): correct it, unless they are not the same",
+            )
+            for alike in spelled.values()
+            if len(alike) > 1
+        ]
+    return doubts
+
+
+def _trained_and_tested(dataset: Dataset) -> list[Doubt]:
+    """A warning for patients, and for sequences of nobody, that are in imagesTr and in imagesTs."""
+    doubts = []
+    for kind, name_of in (("patients", _known_patient), ("sequences", _sequence_of_nobody)):
+        trained = {name_of(case) for case in dataset.training} - {None}
+        tested = Counter(name for case in dataset.test if (name := name_of(case)) in trained and name is not None)
+        if tested:
+            count = "1 frame" if sum(tested.values()) == 1 else f"{sum(tested.values())} frames"
+            text = (
+                f"{dataset.folder / TEST_FRAMES}: found {count} of {kind} that are in {FRAMES} too "
+                f"({few(sorted(tested), _SHOWN)}); wanted other {kind}, or a model's figures on them are too good "
+                "(a leak): move them, unless they are only to be predicted"
+            )
+            doubts.append(Doubt(f"{kind} in training and test (leaks)", text))
+    return doubts
+
+
+def _known_patient(case: Case) -> str | None:
+    return case.patient
+
+
+def _sequence_of_nobody(case: Case) -> str | None:
+    return case.sequence if case.patient is None else None
 
 
 def _group(case: Case) -> tuple[Path, str | None, str]:

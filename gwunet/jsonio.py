@@ -7,6 +7,7 @@ Reading refuses unknown, missing and mistyped keys with their path, as in
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import sys
 import types
@@ -139,14 +140,25 @@ def _mismatch(where: str, path: str, expected: str, data: Any) -> SchemaError:
     return SchemaError(f"{where}{path or 'the file'}: expected {expected}, got {data!r:.80}")
 
 
+def parse_text(text: str) -> Any:
+    """Parsed content of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, or has a number that is not finite: ``NaN``, ``Infinity``, or ``1e999``, which would
+            become one.
+        RecursionError: it has brackets too deep in each other.
+    """
+    return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+
+
 def parse_json(path: Path) -> Any:
     """Parsed content of a JSON file.
 
     Raises:
-        SchemaError: the file is missing, cannot be read, or is not JSON.
+        SchemaError: the file is missing, cannot be read, or is not JSON; see ``parse_text``.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        return parse_text(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SchemaError(f"{path}: no such file") from None
     except OSError as problem:
@@ -163,6 +175,13 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a number of JSON")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text:.40} is beyond the numbers of a computer")
+    return value
+
+
 def read_json(cls: type[T], path: Path) -> T:
     """A dataclass read from a JSON file; errors as ``from_json`` and ``parse_json``."""
     return from_json(cls, parse_json(path), str(path))
@@ -175,11 +194,24 @@ def write_json(path: Path, value: Any) -> None:
         partial.write_bytes(as_utf8(text))
 
 
+def _settle(path: Path) -> None:
+    """Onto the disk: after a power cut a file renamed before its content was there may stand empty under its name."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, durable: bool = False) -> Iterator[Path]:
     """A path beside ``path`` to write to; renamed onto it when the block ends well, removed when it does not.
 
     The name keeps the ending of ``path``, for writers that choose their format by it.
+
+    Args:
+        path: the file to replace.
+        durable: whole after a power cut too; takes some milliseconds, as much again as to write a mask.
 
     Raises:
         OutputError: the file cannot be written; what stood there before stands there still.
@@ -191,6 +223,8 @@ def replacing(path: Path) -> Iterator[Path]:
         partial = path.with_name(f".partial-{os.urandom(8).hex()}{path.suffix}")
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield partial
+        if durable:
+            _settle(partial)
         partial.replace(path)
     except OSError as problem:
         raise OutputError(

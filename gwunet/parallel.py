@@ -27,13 +27,19 @@ Run = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
 @contextlib.contextmanager
-def workers(count: int, n_frames: int, where: str) -> Iterator[Run]:
-    """A ``Run`` with ``count`` workers at most, for about ``n_frames`` jobs; the results are the same for any number.
+def workers(count: int, n_jobs: int, where: str, per_process: int | None = None) -> Iterator[Run]:
+    """A ``Run`` with ``count`` workers at most, for about ``n_jobs`` jobs; the results are the same for any number.
+
+    Args:
+        count: threads or processes at most; 1 does all the work here.
+        n_jobs: about as many as there will be.
+        where: begins the message of an error.
+        per_process: jobs for which another process pays; ``FRAMES_PER_PROCESS`` where a job is to read a frame.
 
     Raises:
-        DatasetError: a worker process died; ``where`` begins the message.
+        DatasetError: a worker process died.
     """
-    processes = min(count, n_frames // FRAMES_PER_PROCESS)
+    processes = min(count, n_jobs // (per_process or FRAMES_PER_PROCESS))
     if count <= 1:
         yield map
     elif processes <= 1 or not can_start_processes():
@@ -46,7 +52,7 @@ def workers(count: int, n_frames: int, where: str) -> Iterator[Run]:
                 yield lambda function, jobs: _in_order(pool, processes, function, jobs)
             except BrokenProcessPool as problem:
                 raise DatasetError(
-                    f"{where}: a worker process died while frames were read, for lack of memory or, called from a "
+                    f"{where}: a worker process died while at work, for lack of memory or, called from a "
                     'script, for lack of `if __name__ == "__main__":` before the call (processes import the script '
                     "again); run again with -np 1 (processes=1), or with that line"
                 ) from problem

@@ -18,7 +18,7 @@ from gwunet.dataset import Dataset
 from gwunet.device import available_memory_gb, resolve_device
 from gwunet.errors import DatasetError, SchemaError, SplitError, UsageError
 from gwunet.fingerprint import MEASURING, Fingerprint, source_of
-from gwunet.integrity import IntegrityReport
+from gwunet.integrity import CHECKING, IntegrityReport
 from gwunet.jsonio import read_json, write_json
 from gwunet.parallel import another_process, can_start_processes, workers
 from gwunet.plans import Configuration, Plans, Preprocessing, Target
@@ -74,12 +74,12 @@ def check_target(device: str, memory_gb: float | None) -> None:
     """Refuse what ``target_machine`` would, without its look at the machine, which takes seconds, where it can do so.
 
     Raises:
-        UsageError: the device is unknown, the memory not above 0 or not given for a GPU that is not here.
+        UsageError: the device is unknown, the memory not a number above 0 or not given for a GPU that is not here.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--target_device {device}: unknown; use auto, cpu or cuda")
-    if memory_gb is not None and not memory_gb > 0:
-        raise UsageError(f"--memory_gb {memory_gb}: must be above 0")
+    if memory_gb is not None and not 0 < memory_gb < math.inf:
+        raise UsageError(f"--memory_gb {memory_gb}: must be a number above 0, in GiB")
     if memory_gb is None and device == "cuda" and resolve_device("auto").type != "cuda":
         raise UsageError("--target_device cuda: this machine has no GPU; give the other one's memory with --memory_gb")
 
@@ -184,7 +184,7 @@ def plan_dataset(
             imported).
         target: the machine to train on, or what says so, asked once the frames are measured; this one by default.
         processes: how many frames are read at a time.
-        clean: verify and measure again, and forget earlier folds and plans.
+        clean: verify and measure again, and replace earlier folds and plans; they stay where there is an error.
         preprocess: do what ``preprocess_dataset`` does as well, while the frames are measured.
         realtime_fps: plan a network too that keeps so many frames per second on this machine, by measuring it.
         split_by: ``site``: a fold for each site, which leaves it out, in place of folds of patients.
@@ -201,11 +201,9 @@ def plan_dataset(
     raw = Dataset.open(workspace.raw_dataset(dataset))
     folder = workspace.preprocessed_dataset(raw.name)
     with locked(folder):
-        if clean:
-            _forget(folder)
-        earlier = _check_earlier(folder, raw, split_by)
+        earlier = _check_earlier(folder, raw, split_by, clean)
         with _deciding(planners, target, realtime_fps, processes) as decide:
-            fingerprint = _survey(raw, folder, processes, preprocess, progress)
+            fingerprint = _survey(raw, folder, processes, clean, preprocess, progress)
             decided = decide(fingerprint)
         plans = Plans(
             schema_version=1,
@@ -216,7 +214,7 @@ def plan_dataset(
         )
         if earlier is not None:
             plans = _keep_earlier(earlier, plans, folder / PLANS)
-        if not (folder / SPLITS).is_file():
+        if clean or not (folder / SPLITS).is_file():
             make = make_site_splits if split_by == "site" else make_splits
             write_json(folder / SPLITS, make(raw.training, fingerprint.wire_pixels))
         write_json(folder / PLANS, plans)
@@ -317,17 +315,10 @@ def _can_travel(what: object) -> bool:
     return True
 
 
-def _forget(folder: Path) -> None:
-    """What was found and decided before, so that everything is made anew."""
-    for name in (INTEGRITY, FINGERPRINT, SPLITS, PLANS):
-        (folder / name).unlink(missing_ok=True)
-    discard_store(folder)
-
-
-def _check_earlier(folder: Path, raw: Dataset, split_by: str) -> Plans | None:
-    """The plans that stand there; plans and folds that cannot be used are found before hours are spent on frames."""
+def _check_earlier(folder: Path, raw: Dataset, split_by: str, clean: bool) -> Plans | None:
+    """The plans that stand there and are to stay; what cannot be done is found before hours are spent on frames."""
     splits = folder / SPLITS
-    if splits.is_file() and not raw.problems:  # a pair that is incomplete is the cause, and reported as such
+    if splits.is_file() and not clean and not raw.problems:  # an incomplete pair is the cause, and reported as such
         found = read_splits(folder, raw, allow_leaking=True)
         if split_by == "site" and found.grouping != "site":
             raise SplitError(
@@ -337,14 +328,16 @@ def _check_earlier(folder: Path, raw: Dataset, split_by: str) -> Plans | None:
         logger.info("%s: kept as it is (--clean makes new folds)", splits)
     elif split_by == "site" and not raw.problems:
         check_sites(raw.training)
-    return earlier_plans(folder)
+    return None if clean else earlier_plans(folder)
 
 
-def _survey(raw: Dataset, folder: Path, processes: int, preprocess: bool, progress: Progress) -> Fingerprint:
+def _survey(
+    raw: Dataset, folder: Path, processes: int, clean: bool, preprocess: bool, progress: Progress
+) -> Fingerprint:
     """The fingerprint of a sound dataset; of files that have not changed since, as it was found before."""
     source = _source_of_all(raw)  # before reading: what changes meanwhile is read again
-    report = _read_if_current(IntegrityReport, folder / INTEGRITY, source)
-    fingerprint = _read_if_current(Fingerprint, folder / FINGERPRINT, source_of(raw))
+    report = None if clean else _read_if_current(IntegrityReport, folder / INTEGRITY, source)
+    fingerprint = None if clean else _read_if_current(Fingerprint, folder / FINGERPRINT, source_of(raw))
     if report is not None and fingerprint is not None and not raw.problems:
         _warn_or_refuse(report)
         logger.info("%s: up to date and kept; nothing is verified or measured again (--clean does)", folder)
@@ -354,6 +347,9 @@ def _survey(raw: Dataset, folder: Path, processes: int, preprocess: bool, progre
             report = dataclasses.replace(inspect_dataset(raw, run, progress), source=source)
         _warn_or_refuse(report)
         write_json(folder / INTEGRITY, report)
+        if clean:  # not before: what was prepared stays as long as nothing can take its place
+            (folder / FINGERPRINT).unlink(missing_ok=True)
+            discard_store(folder)
         if fingerprint is None:
             store, unchanged = folder if preprocess else None, functools.partial(_refuse_changed, raw, source)
             fingerprint = measure_dataset(raw, report.borders or {}, run, progress, store, unchanged)
@@ -362,8 +358,8 @@ def _survey(raw: Dataset, folder: Path, processes: int, preprocess: bool, progre
 
 
 def _source_of_all(raw: Dataset) -> str:
-    """Of ``integrity.json``: all cases, and how borders are estimated."""
-    return f"{MEASURING}-{raw.digest((*raw.training, *raw.test))}"
+    """Of ``integrity.json``: all cases, what is looked for, and how borders are estimated."""
+    return f"{CHECKING}-{MEASURING}-{raw.digest((*raw.training, *raw.test))}"
 
 
 def _refuse_changed(raw: Dataset, source: str) -> None:

@@ -46,7 +46,7 @@ class Target:
     it was known. It concerns planners that measure (``Planner.keeps_rate``)."""
 
     def __post_init__(self) -> None:
-        _require(self.memory_gb > 0, f"memory_gb is {self.memory_gb}", "above 0")
+        _require(0 < self.memory_gb < math.inf, f"memory_gb is {self.memory_gb}", "a number above 0")
         rate = self.realtime_fps
         _require(rate is None or 0 < rate < math.inf, f"realtime_fps is {rate}", "above 0, or null")
 

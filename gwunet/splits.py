@@ -151,6 +151,18 @@ def group_of(case: Case, grouping: Grouping) -> str:
     return " ".join(_group(case, grouping) if grouping in _GROUPS else ("frame", case.name))
 
 
+def known_to(trained_on: Iterable[str], cases: Iterable[str], undivided: Mapping[str, str]) -> list[str]:
+    """Those of ``cases``, sorted, that weights know: they were trained on them, or on others of their patient, say.
+
+    Args:
+        trained_on: names of the cases that the weights were trained on.
+        cases: names of others.
+        undivided: ``group_of`` each case that the dataset has today; a case that is not in it stands for itself.
+    """
+    known = {undivided.get(name, name) for name in trained_on}
+    return sorted(name for name in cases if undivided.get(name, name) in known)
+
+
 def _by_site(cases: Sequence[Case]) -> Splits:
     without = [case.name for case in cases if case.site is None]
     if without:

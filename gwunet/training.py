@@ -19,7 +19,7 @@ from gwunet.plans import MAX_BATCH_SIZE, Configuration, Plans, Preprocessing
 from gwunet.prepared import PLANS, read_plans, read_splits
 from gwunet.progress import Progress, no_progress
 from gwunet.registry import Registry, class_name
-from gwunet.splits import Fold, Splits, group_of
+from gwunet.splits import Fold, Splits, group_of, training_wire_px
 from gwunet.trained import fold_folder, model_name
 from gwunet.workspace import Workspace
 from gwunet.world import ALONE, World, joined
@@ -61,8 +61,8 @@ class TrainConfig:
     run has its own and needs the file no more."""
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise UsageError(f"--seed {self.seed}: must be at least 0")
+        if not 0 <= self.seed < 2**64:
+            raise UsageError(f"--seed {self.seed}: must be at least 0 and below 2**64")
         for flag, number in (("minutes", self.minutes), ("lr", self.learning_rate)):
             if number is not None and not math.isfinite(number):
                 raise UsageError(f"--{flag} {number}: must be a number")
@@ -102,6 +102,8 @@ class TrainingTask:
     groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Patient (or else sequence) of each training case of the fold, in the order of the frames; schedules that look at
     frames set aside keep a group in one piece."""
+    undivided: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """In words, what each of the dataset's training cases belongs to that no fold divides (``splits.group_of``)."""
 
 
 class TrainerClass(Protocol):
@@ -231,6 +233,24 @@ class TrainableModel:
         """Whether a fold can be continued, or is done."""
         return has_begun(fold_folder(self.results, fold))
 
+    def check(
+        self,
+        fold: int | str,
+        *,
+        options: TrainConfig | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        validate_only: bool = False,
+    ) -> None:
+        """Refuse what ``train`` would refuse before it begins, with the same errors; for the last of several folds
+        before hours are spent on the first."""
+        task = self._task(fold, options or TrainConfig(), no_progress)
+        if validate_only:
+            _can_be_validated(task)
+        else:
+            _check_wire(task)
+            _check_start(task.folder, task.options, resume, overwrite)
+
     def train(
         self,
         fold: int | str,
@@ -253,15 +273,10 @@ class TrainableModel:
                 _check_start(task.folder, task.options, resume, overwrite)
             world.wait()  # until all have looked at what stands there
             with _alone(task.folder, world):
-                is_trained = validate_only or (resume and (task.folder / FINAL).is_file())
                 if not validate_only:
                     beside = {PLANS: self.plans, "dataset.json": dict(self.raw.description)}
                     _fit(trainer_class, task, beside, resume, overwrite)
-                return _validate(task, self.raw, self._group_of() if is_trained else None)
-
-    def _group_of(self) -> dict[str, str]:
-        """Of each training case, what no fold divides."""
-        return {case.name: group_of(case, self.splits.grouping) for case in self.raw.training}
+                return _validate(task, self.raw)
 
     def _task(self, fold: int | str, options: TrainConfig, progress: Progress) -> TrainingTask:
         chosen = self.fold(fold)
@@ -275,6 +290,7 @@ class TrainableModel:
             options=options,
             progress=progress,
             groups=_groups(self.raw, chosen.train),
+            undivided={case.name: group_of(case, self.splits.grouping) for case in self.raw.training},
         )
 
 
@@ -302,28 +318,26 @@ def _fit(
 
 
 def _can_be_validated(task: TrainingTask) -> bool:
-    """False of a fold without frames to validate; looked at before a folder is made for a fold that has none."""
+    """False of a fold without frames to validate; looked at before a folder is made for a fold that was not trained."""
     final = task.folder / FINAL
-    if task.fold.val and not final.is_file():
+    if not final.is_file():
         raise ModelError(f"{final}: no such checkpoint; wanted a fold trained to its end: train it first")
     return bool(task.fold.val)
 
 
-def _validate(task: TrainingTask, raw: Dataset, group_of: Mapping[str, str] | None) -> "Summary | None":
+def _validate(task: TrainingTask, raw: Dataset) -> "Summary | None":
     """On the frames the fold never saw; None where there are none, and of several processes for all but the first.
 
-    Of weights that were trained earlier, perhaps with other folds, it is checked that they never saw them; then
-    ``group_of`` is given.
+    The weights may have been trained earlier with other folds, or started from others.
     """
     if not task.fold.val:
         return None
     from gwunet.validation import check_unseen, validate_fold
 
     checkpoint, digest = load_with_digest(task.folder / FINAL)
-    if group_of is not None:
-        unchecked = check_unseen(checkpoint, task.fold.val, group_of)
-        if unchecked is not None and task.world.is_writer:
-            logger.warning("%s: %s, so it is not sure that it is validated on others", task.folder, unchecked)
+    unchecked = check_unseen(checkpoint, task.fold.val, task.undivided)
+    if unchecked is not None and task.world.is_writer:
+        logger.warning("%s: %s, so it is not sure that it is validated on others", task.folder, unchecked)
     return validate_fold(
         task.folder,
         (checkpoint, digest),
@@ -356,7 +370,7 @@ def _open_store(prepared: Path, plans: Plans, fold: Fold) -> PreprocessedStore:
 def _check_wire(task: TrainingTask) -> None:
     """Without a single wire pixel a network learns to find nothing."""
     cases = task.fold.train
-    if not any(task.store.entry(case).wire_pixels for case in cases):
+    if not training_wire_px(task.fold, {case: task.store.entry(case).wire_pixels for case in cases}):
         raise SplitError(
             f"{task.folder}: found no wire pixel in the {len(cases)} frames to train on; wanted some: annotate wires "
             "in frames of more patients, train another fold, or bring a splits.json of your own"

@@ -22,6 +22,7 @@ from gwunet.io.probability import in_steps
 from gwunet.jsonio import as_utf8, read_json, write_json
 from gwunet.prepared import SPLITS
 from gwunet.progress import Progress, no_progress
+from gwunet.splits import known_to
 from gwunet.trained import SUMMARY, validation_folder
 from gwunet.world import ALONE, World
 
@@ -144,14 +145,12 @@ def check_unseen(checkpoint: Checkpoint, cases: Sequence[str], group_of: Mapping
     """
     if checkpoint.cases is None:
         return "does not say which frames it was trained on"
-    groups = {name: name for name in (*cases, *checkpoint.cases)} | dict(group_of or {})
-    trained_on = {groups[name] for name in checkpoint.cases}
-    seen = sorted(name for name in cases if groups[name] in trained_on)
+    seen = known_to(checkpoint.cases, cases, group_of or {})
     if seen:
         known = set(seen) <= set(checkpoint.cases)
         raise SplitError(
             f"{checkpoint.where}: found that it was trained on {len(seen)} of the frames it would be judged on"
-            f"{'' if known else ', or on others of their ' + groups[seen[0]].partition(' ')[0]} "
+            f"{'' if known else ', or on others of their ' + (group_of or {})[seen[0]].partition(' ')[0]} "
             f"({few(seen)}); wanted none: the folds were made anew since, or it started from weights that knew them. "
             f"Train the fold again, or bring its {SPLITS} back"
         )

@@ -22,8 +22,9 @@ TILE_OVER_PATCH = 1.5
 """In prediction a network sees at most so many times the edge of what it was trained on. Networks trained on patches of
 128 pixels lost 0.05 of Dice in whole frames of 384 and 512."""
 CPU_STEP, GPU_STEP = 0.75, 0.5
-"""Distance of tiles as a share of their edge. Side by side they lost 17% of the wires' length within 4 px of where they
-meet, and 1% elsewhere."""
+"""Distance of tiles as a share of their edge. Tiles of 192 side by side lost 34% of the wires' pixels within 4 px of where
+they meet, and 8% elsewhere; overlapping by a quarter, 7% and 6%."""
+SIDE_BY_SIDE = "tiles that overlap would leave time for a smaller network alone"
 CPU_PREDICTION = "four mirrored copies take a CPU four times as long and gave less than tiles that overlap"
 FORWARD_SHARE = 0.4
 """What a forward pass takes of a training step on the same pixels, at most: counted, 0.13 to 0.36 for all networks."""
@@ -45,6 +46,9 @@ class Planner(abc.ABC):
     max_batch: ClassVar[int]
     """On a GPU: larger batches were not found better, or the paper's."""
     cpu_batch: ClassVar[int]
+    cpu_patch_edge: ClassVar[int] = CPU_PATCH_EDGE
+    cpu_patch_reason: ClassVar[str] = "on a CPU so that training makes many steps in minutes"
+    cpu_step: ClassVar[float] = CPU_STEP
     keeps_rate: ClassVar[bool] = False
     """Whether it plans for the target's frame rate, and so only where one is asked for."""
     mirror: ClassVar[bool] = True
@@ -164,9 +168,9 @@ class Planner(abc.ABC):
         wanted = [max(_round_up(edge, multiple), SMALLEST_PATCH_EDGE) for edge in field]
         reason = f"the median exposed field is {field[0]:.0f} x {field[1]:.0f}, rounded up to a multiple of {multiple}"
         change = "frames of another size"
-        if target.device == "cpu" and max(wanted) > CPU_PATCH_EDGE:
-            wanted = [min(edge, CPU_PATCH_EDGE) for edge in wanted]
-            reason += f", at most {CPU_PATCH_EDGE} on a CPU so that training makes many steps in minutes"
+        if target.device == "cpu" and max(wanted) > self.cpu_patch_edge:
+            wanted = [min(edge, self.cpu_patch_edge) for edge in wanted]
+            reason += f", at most {self.cpu_patch_edge} {self.cpu_patch_reason}"
             change = "--target_device cuda"
         decisions.append(Decision(what="patch size", value=f"{wanted[0]} x {wanted[1]}", reason=reason, change=change))
         return wanted[0], wanted[1]
@@ -231,8 +235,10 @@ class Planner(abc.ABC):
         )
 
     def _oversampling(self, fingerprint: Fingerprint, patch: tuple[int, int], decisions: list[Decision]) -> float:
-        area = fingerprint.field_height.median * fingerprint.field_width.median
-        covered = patch[0] * patch[1] / area
+        field = (fingerprint.field_height.median, fingerprint.field_width.median)
+        # A patch may be larger than the field in one direction, where it shows no more of it.
+        shown = math.prod(min(edge, math.ceil(extent)) for edge, extent in zip(patch, field, strict=True))
+        covered = shown / math.prod(field)
         share = 0.33 if covered >= 0.9 else 0.67
         decisions.append(
             Decision(
@@ -256,7 +262,7 @@ class Planner(abc.ABC):
     ) -> Inference:
         largest, what = self._largest_frame(fingerprint)
         stride = self.stride(target)
-        step = CPU_STEP if target.device == "cpu" else GPU_STEP
+        step = self.cpu_step if target.device == "cpu" else GPU_STEP
         wanted = _cheapest_tile(largest, patch, stride, step)
         # Activations grow with the area. A pass keeps less than the step that was counted, but takes a batch of tiles.
         fitting = (target.memory_gb * GIB - memory.fixed) / max(1.0, memory.per_patch) / max(1.0, FORWARD_SHARE * batch)
@@ -282,8 +288,9 @@ class Planner(abc.ABC):
                 what="prediction",
                 value=f"{'four' if mirror else 'no'} mirrored copies, tiles at most {step:g} of their size apart, wire "
                 f"from {planned.threshold:g} on",
-                reason=f"{CPU_PREDICTION if self.mirror and not mirror else self.prediction_reason}; tiles overlap, as "
-                "at their ends a network lacks the surroundings; the threshold is not tuned",
+                reason=f"{CPU_PREDICTION if self.mirror and not mirror else self.prediction_reason}; "
+                + ("tiles overlap, as at their ends a network lacks the surroundings" if step < 1 else SIDE_BY_SIDE)
+                + "; the threshold is not tuned",
                 change=("--disable_tta, " if mirror else "")
                 + "--step_size, --threshold in prediction; inference in plans.json",
             )

@@ -137,9 +137,7 @@ class PublishedPlanner(Planner):
                 Decision(what="patches centred on wire", value="0%", reason="whole frames need none", change=EDIT)
             )
             return 0.0
-        median = (fingerprint.field_height.median, fingerprint.field_width.median)
-        inside = (min(patch[0], math.ceil(median[0])), min(patch[1], math.ceil(median[1])))  # what shows of the frame
-        share = super()._oversampling(fingerprint, inside, decisions)
+        share = super()._oversampling(fingerprint, patch, decisions)
         usual = decisions.pop()
         reason = f"departs from the papers, which name no centring, as a patch is a part here: {usual.reason}"
         decisions.append(dataclasses.replace(usual, reason=reason, change="frames of another size, or an edit"))

@@ -184,3 +184,18 @@ def test_a_full_disk_is_named_and_the_last_checkpoint_stands(
         save_checkpoint(path, dataclasses.replace(checkpoint, epoch=4))
     assert load_checkpoint(path).epoch == 3
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_checkpoint_outlives_a_power_cut(
+    checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its content is on the disk before it has its name."""
+    path, own, on_disk = tmp_path / "checkpoint.pt", os.fsync, []
+
+    def sync(descriptor: int) -> None:
+        own(descriptor)
+        on_disk.append((os.fstat(descriptor).st_ino, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    save_checkpoint(path, checkpoint)
+    assert on_disk == [(path.stat().st_ino, False)]

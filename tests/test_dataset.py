@@ -161,6 +161,11 @@ class TestLabels:
         labels = {"background": 0, "wire": 1, "ignore": 255}
         assert self.open_with_values(tmp_path, [0, 1, 255], labels=labels).tolist() == [0, 1, IGNORE]
 
+    @pytest.mark.parametrize("undeclared", [1, 255])
+    def test_another_value_has_no_other_spelling(self, tmp_path: Path, undeclared: int) -> None:
+        with pytest.raises(FrameError, match=r"a\.png: found the mask values 0, .*; wanted 0, 2: "):
+            self.open_with_values(tmp_path, [0, undeclared, 2], labels={"background": 0, "wire": 2})
+
     def test_several_foreground_labels_need_wire_labels(self, tmp_path: Path) -> None:
         labels = {"background": 0, "wire": 1, "tip": 2, "catheter": 3}
         with pytest.raises(DatasetError, match=r"foreground labels wire, tip, catheter; .*wire_labels"):

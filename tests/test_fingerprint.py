@@ -17,7 +17,7 @@ from gwunet import fingerprint, parallel
 from gwunet.dataset import Dataset
 from gwunet.errors import DatasetError
 from gwunet.exposed_field import Border
-from gwunet.fingerprint import Fingerprint, Spread, measure_wire, source_of
+from gwunet.fingerprint import BORDER_SAMPLE_PX, Fingerprint, Spread, measure_wire, sample_border, source_of
 from gwunet.jsonio import read_json, write_json
 from gwunet.preparation import extract_fingerprint
 
@@ -188,6 +188,14 @@ def test_one_mask_far_too_thick_does_not_make_the_wires_thick(make_raw_dataset: 
         mask[20 : 51 if index == 7 else 23, 15:55] = 1
         pairs[f"case{index:02d}"] = (frame, mask)
     assert extract_fingerprint(make_raw_dataset(pairs)).wire_width_px == (3, 3)
+
+
+def test_a_sample_of_a_border_does_not_keep_the_frame() -> None:
+    frame = np.zeros((512, 512), np.uint16)
+    frame[100:400, 100:400] = 3000
+    _, sample = sample_border(frame)
+    assert 0 < sample.pixels.size < 2 * BORDER_SAMPLE_PX
+    assert sample.pixels.base is None
 
 
 def test_no_frames_are_an_error(make_raw_dataset: Callable[..., Dataset]) -> None:

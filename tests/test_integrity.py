@@ -127,6 +127,33 @@ def test_a_training_frame_among_the_test_frames_is_warned_of(folder: Path) -> No
     assert "imagesTs/t0_01.png" in warning
 
 
+def test_one_patient_or_site_of_several_spellings_is_warned_of(folder: Path) -> None:
+    patients = ["P01", "p1 ", "P10", "A7", "a07-b010", "A007-B10"]
+    sites = ["North", "north", "South", "South", "South", "South"]
+    cases = {f"s{k}_01": {"patient": patients[k], "site": sites[k], "sequence": f"r{k}"} for k in range(6)}
+    (folder / "dataset.json").write_text(json.dumps({"cases": cases}))
+    report = verify(folder)
+    assert report.errors == ()
+    found = [warning.partition("dataset.json: found ")[2].partition("; wanted")[0] for warning in report.warnings]
+    assert found == ["the patients 'A007-B10', 'a07-b010'", "the patients 'P01', 'p1 '", "the sites 'North', 'north'"]
+
+
+def test_patients_and_sequences_in_training_and_test_are_warned_of(folder: Path) -> None:
+    (folder / "imagesTs").mkdir()
+    for name in ("t0_01", "t1_01", "t2_01", "t3_01"):
+        frame = RNG.integers(0, 256, (16, 16), dtype=np.uint8)
+        Image.fromarray(frame).save(folder / "imagesTs" / f"{name}.png")
+    cases: dict[str, dict[str, Any]] = {f"s{k}_01": {"patient": f"P{k}", "sequence": "one"} for k in range(5)}
+    cases |= {"s5_01": {"sequence": "five"}, "t0_01": {"patient": "P2", "sequence": "one", "frame": 7}}
+    cases |= {"t1_01": {"patient": "P2"}, "t2_01": {"patient": "P9", "sequence": "one"}, "t3_01": {"sequence": "five"}}
+    (folder / "dataset.json").write_text(json.dumps({"cases": cases}))
+    report = verify(folder)
+    assert report.errors == ()
+    of_patients, of_sequences = report.warnings
+    assert "imagesTs: found 2 frames of patients that are in imagesTr too (P2); wanted other patients" in of_patients
+    assert "imagesTs: found 1 frame of sequences that are in imagesTr too (five);" in of_sequences
+
+
 def disc(size: int, diameter: float) -> np.ndarray:
     rows, columns = np.indices((size, size)) - size // 2
     return rows**2 + columns**2 <= (diameter / 2) ** 2

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import stat
@@ -153,6 +154,34 @@ def test_replacing_leaves_nothing_behind_when_its_block_fails(tmp_path: Path) ->
     with pytest.raises(KeyboardInterrupt):
         fail_half_way()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_content_is_on_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a power cut between the two leaves an empty checkpoint."""
+    path, on_disk, own = tmp_path / "checkpoint.pt", [], os.fsync
+
+    def sync(descriptor: int) -> None:
+        own(descriptor)
+        on_disk.append((os.pread(descriptor, 99, 0), path.exists()))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with replacing(path, durable=True) as partial:
+        partial.write_bytes(b"whole")
+    assert on_disk == [(b"whole", False)]
+    assert path.read_bytes() == b"whole"
+
+
+def test_a_full_disk_that_says_so_late_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "mask.png").write_text("before")
+    monkeypatch.setattr(os, "fsync", full)
+    path = tmp_path / "mask.png"
+    with pytest.raises(OutputError, match="No space left"), replacing(path, durable=True) as partial:
+        partial.write_text("after")
+    assert (tmp_path / "mask.png").read_text() == "before"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_replaced_file_is_as_readable_as_others(tmp_path: Path) -> None:

@@ -358,6 +358,49 @@ def test_folds_by_site_are_made_and_kept_and_never_replace_others(
         prepare(split_by="site")
 
 
+def test_clean_leaves_what_it_cannot_replace(
+    folder: Path, prepare: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare()
+    prepared = folder / "preprocessed" / NAME
+    splits = prepared / "splits.json"
+    folds = json.loads(splits.read_text())
+    folds["folds"].reverse()  # as imported ones are others than would be made
+    splits.write_text(json.dumps(folds))
+    before = {path.name: path.read_bytes() for path in prepared.iterdir()}
+    with pytest.raises(SplitError, match="without a site"):
+        prepare(clean=True, split_by="site")
+    frame = folder / "raw" / NAME / "imagesTr" / "p0_f0.png"
+    whole = frame.read_bytes()
+    frame.write_bytes(whole[:100])
+    with pytest.raises(DatasetError, match="1 error"):
+        prepare(clean=True)
+    assert {path.name: path.read_bytes() for path in prepared.iterdir()} == before
+    frame.write_bytes(whole)
+
+    def fails(*_: Any) -> None:
+        raise UsageError("the memory holds nothing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(planning, "_decide", fails)
+        with pytest.raises(UsageError, match="holds nothing"):
+            prepare(clean=True)
+    for name in ("splits.json", "plans.json"):
+        assert (prepared / name).read_bytes() == before[name]
+    (prepared / "plans.json").write_text("{")  # is not read either
+    assert prepare(clean=True) == EVERYTHING
+    assert json.loads(splits.read_text())["folds"] == folds["folds"][::-1]
+
+
+def test_what_was_verified_by_other_rules_is_verified_again(
+    folder: Path, prepare: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare()
+    monkeypatch.setattr(planning, "CHECKING", planning.CHECKING + 1)
+    assert prepare() == ["verify"]
+    assert prepare() == []
+
+
 def test_damaged_plans_say_what_to_do(folder: Path, prepare: Callable[..., list[str]]) -> None:
     prepare()
     (folder / "preprocessed" / NAME / "plans.json").write_text("{")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from gwunet.jsonio import read_json
-from gwunet.plans import Configuration, Decision, Duration, Plans
+from gwunet.plans import Configuration, Decision, Duration, Plans, Target
 
 VERSION_1_OF_0_1 = """{
   "schema_version": 1,
@@ -101,6 +102,12 @@ def test_folds_of_one_plan_do_not_differ(make_configuration: Callable[..., Confi
         "patch_size",
         "batch_size",
     ]
+
+
+@pytest.mark.parametrize("memory_gb", [0.0, math.inf, math.nan])
+def test_a_memory_is_a_number_above_0(memory_gb: float) -> None:
+    with pytest.raises(ValueError, match=f"memory_gb is {memory_gb}, it must be a number above 0"):
+        Target(device="cpu", memory_gb=memory_gb)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,11 @@ def test_processes_share_the_gradients_of_an_accumulated_batch(seen: list[dict[s
         assert torch.equal(found, other)
 
 
+def test_an_output_that_counts_nothing_does_not_hold_the_processes_up(seen: list[dict[str, Any]]) -> None:
+    for own in seen:
+        assert own["idle"] == pytest.approx(seen[0]["idle_alone"], rel=1e-5)
+
+
 def test_a_batch_that_does_not_divide_is_refused_by_all(seen: list[dict[str, Any]]) -> None:
     for own in seen:
         assert own["refusal"].startswith("UsageError: --batch_size: found a batch of 4 patches")

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import types
+from collections.abc import Iterable
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from gwunet.data.batches import Batch
 from gwunet.data.store import Sample
 from gwunet.jsonio import from_json
+from gwunet.losses import BCEDiceLoss, DeepSupervision
 from gwunet.plans import Configuration, Preprocessing
 from gwunet.splits import Fold
 from gwunet.trainers.base import Trainer
@@ -69,6 +71,9 @@ class Store:
     def entry(self, case: str) -> Any:
         return types.SimpleNamespace(wire_pixels=int(self.read(case).wire.sum()))
 
+    def digest(self, cases: Iterable[str]) -> str:
+        return " ".join(sorted(cases))
+
 
 class SmallTrainer(Trainer):
     """Two convolutions in float64."""
@@ -108,6 +113,35 @@ def first_step(folder: Path, world: World, accumulate: int) -> dict[str, Any]:
     return {"loss": loss, "gradients": gradients}
 
 
+class WithIdleHead(nn.Module):
+    """Two outputs, of which the second counts nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 1)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        return self.first(frames), self.second(frames)
+
+
+class IdleHeadTrainer(SmallTrainer):
+    """Of two outputs the second has the deep-supervision weight 0."""
+
+    name = "IdleHeadTrainer"
+
+    def build_network(self) -> nn.Module:
+        return WithIdleHead().double()
+
+    def build_loss(self) -> Any:
+        return DeepSupervision(BCEDiceLoss(), (1.0, 0.0))
+
+
+def steps_with_idle_head(folder: Path, world: World) -> list[float]:
+    """Losses of three steps: the second is the first that would find the processes waiting."""
+    trainer = IdleHeadTrainer(task(folder, world))
+    return [trainer.train_step(trainer.batches[step], step) for step in range(3)]
+
+
 def refusal(folder: Path, world: World) -> str:
     """Four patches in three parts on each of two processes."""
     try:
@@ -128,6 +162,7 @@ def see(folder: Path, rank: int) -> None:
         seen["collect"] = sorted(world.collect(world.share("abcde")))
         seen["gather"] = world.gather(torch.full((2, 1), float(world.rank))).flatten().tolist()
         seen["step"] = [first_step(folder, world, accumulate) for accumulate in (1, 2)]
+        seen["idle"] = steps_with_idle_head(folder, world)
         seen["refusal"] = refusal(folder, world)
         SmallTrainer(task(folder, world, ema=0.5)).fit()
         # As of several folds, where one process is late to leave the first.
@@ -137,6 +172,7 @@ def see(folder: Path, rank: int) -> None:
                 time.sleep(0.3 * (again.rank == 0))
         if world.rank == 0:
             seen["alone"] = first_step(folder, ALONE, 1)
+            seen["idle_alone"] = steps_with_idle_head(folder, ALONE)
             SmallTrainer(task(folder, ALONE, ema=0.5)).fit()
         world.wait()
     torch.save(seen, folder / f"seen_{world.rank}.pt")

@@ -17,6 +17,7 @@ from gwunet.data.store import Sample
 from gwunet.dataset import IGNORE
 from gwunet.device import resolve_device
 from gwunet.errors import TrainingError
+from gwunet.inference.lack_of_memory import is_lack_of_memory
 from gwunet.inference.sliding_window import predict_probability
 from gwunet.losses import DeepSupervision, build_loss
 from gwunet.networks.build import build_network
@@ -31,6 +32,8 @@ from gwunet.training import TrainingTask
 
 logger = logging.getLogger(__name__)
 
+Division = tuple[tuple[str, ...], tuple[str, ...]]
+"""The cases trained on, in the order that batches draw from, and those set aside."""
 SURE = 1e-7
 """Distance of a probability from 0 and 1 at which its logit is taken at the latest: the last that float32 tells from 1,
 some 16 as a logit. A pixel that is wrong by more counts in the validation loss as if it were wrong by that."""
@@ -127,15 +130,20 @@ class Trainer:
 
     # What the loop asks for -------------------------------------------------------------------------------------
 
-    def build(self) -> None:
-        """Everything that follows from configuration and options, with fresh weights."""
+    def build(self, division: Division | None = None) -> None:
+        """Everything that follows from configuration and options, with fresh weights.
+
+        Args:
+            division: that of the run that goes on; None divides the fold's training cases.
+        """
         self.precision = Precision(self.task.options.precision, self.device)
         torch.manual_seed(self.task.options.seed)
         self.network: nn.Module = self.build_network().to(self.device)
         if self.world.size > 1 and self.device.type == "cuda":
             self.network = nn.SyncBatchNorm.convert_sync_batchnorm(self.network)  # type: ignore[no-untyped-call]
         self.loss = self.build_loss().to(self.device)
-        self.divide()
+        self.train_cases, self.aside_cases = division or self.divide()
+        self.batches = self.build_batches()
         self.start_afresh()
         self._forward: Any = self._joined()
 
@@ -143,18 +151,19 @@ class Trainer:
         """Train to the end and leave ``checkpoint_final.pt``; see ``Run.fit``."""
         try:
             Run(self).fit(resume)
+        except (MemoryError, RuntimeError) as problem:
+            if not is_lack_of_memory(problem):
+                raise
+            raise TrainingError(self._too_little_memory(problem)) from problem
         finally:
             self._forward = self.network  # a joined one must not outlive the processes' connection
 
-    def divide(self) -> None:
-        """Set cases aside where schedule or early stopping look at some, and make batches of the others."""
-        self.train_cases: tuple[str, ...] = self.task.fold.train
-        self.aside_cases: tuple[str, ...] = ()
-        if self.configuration.optimiser.schedule == "plateau" or self.task.options.patience is not None:
-            groups = self.task.groups or dict.fromkeys(self.task.fold.train, self.task.dataset)
-            wired = frozenset(self.with_wire(self.task.fold.train))
-            self.train_cases, self.aside_cases = set_aside(groups, self.task.options.seed, wired)
-        self.batches = self.build_batches()
+    def divide(self) -> Division:
+        """The cases to train on, and those set aside where schedule or early stopping look at some."""
+        if self.configuration.optimiser.schedule != "plateau" and self.task.options.patience is None:
+            return self.task.fold.train, ()
+        groups = self.task.groups or dict.fromkeys(self.task.fold.train, self.task.dataset)
+        return set_aside(groups, self.task.options.seed, frozenset(self.with_wire(self.task.fold.train)))
 
     def start_afresh(self) -> None:
         """Optimiser, scaler and average that have seen no step yet."""
@@ -226,6 +235,16 @@ class Trainer:
             )
         return value
 
+    def _too_little_memory(self, problem: BaseException) -> str:
+        patches = self.configuration.batch_size // self.world.size
+        edges = " x ".join(map(str, self.configuration.patch_size))
+        reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+        return (
+            f"{self.task.folder}: found too little memory on {self.device} for {patches} patches of {edges} "
+            f"({reason}); end what else uses it and give --continue, or train anew with a smaller --batch_size, or "
+            "with --accumulate 2, 4, ..., which computes a batch in so many parts"
+        )
+
     def _sharing_gradients(self, is_last: bool) -> contextlib.AbstractContextManager[None]:
         """Of an accumulated batch the processes share their gradients once."""
         if is_last or not isinstance(self._forward, DistributedDataParallel):
@@ -240,4 +259,7 @@ class Trainer:
         forward = torch.compile(self.network) if self.task.options.compile else self.network
         if self.world.size == 1:
             return forward
-        return DistributedDataParallel(forward, device_ids=[self.device] if self.device.type == "cuda" else None)
+        # The head of an output that counts nothing gets no gradient, for which the processes would wait.
+        some_idle = not all(getattr(self.loss, "weights", ()))
+        devices = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(forward, device_ids=devices, find_unused_parameters=some_idle)

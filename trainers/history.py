@@ -32,7 +32,7 @@ class EpochRecord:
     """Exponential moving average of ``val_dice``; chooses ``checkpoint_best``."""
     seconds: float
     aside_loss: float | None = None
-    """On the training frames set aside, of which the plateau schedule looks; None with other schedules."""
+    """On the training frames set aside, at which the plateau schedule and ``--patience`` look; None without any."""
 
 
 def read_epochs(folder: Path) -> list[EpochRecord]:

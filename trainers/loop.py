@@ -29,7 +29,7 @@ from gwunet.trainers.pictures import draw_validation
 from gwunet.trainers.precision import repeatable
 from gwunet.trainers.schedule import cut_short, epochs_without_gain
 from gwunet.trainers.siblings import differences_from_siblings
-from gwunet.trainers.state import Origin, Progress, restore, save
+from gwunet.trainers.state import Origin, Progress, frames_of, restore, save, tell_choices_of_finished
 from gwunet.training import TrainingTask
 from gwunet.validation import forget_validation
 
@@ -80,6 +80,8 @@ class Run:
         self.task.folder.mkdir(parents=True, exist_ok=True)
         if resume and (self.task.folder / FINAL).is_file():
             logger.info("%s: training is done already", self.task.folder)
+            if self.world.is_writer:
+                tell_choices_of_finished(self.task)
             return
         if resume and (self.task.folder / LATEST).is_file():
             self.progress, self.origin = restore(self.trainer)
@@ -132,7 +134,7 @@ class Run:
 
     def _begin(self) -> None:
         check_division(self.trainer.configuration.batch_size, self.task.options.accumulate, self.world)
-        self.origin = self._load_pretrained()
+        self.origin = dataclasses.replace(self._load_pretrained(), frames=frames_of(self.task))
         self._settle_duration()
         self.trainer.start_afresh()
         if self.world.is_writer:
@@ -247,18 +249,21 @@ class Run:
     def _load_pretrained(self) -> Origin:
         """Start from the weights that the run or the plan names; what came of it goes into the log."""
         trainer = self.trainer
-        cases: tuple[str, ...] | None = self.task.fold.train
         path = self.task.options.pretrained_weights
         if path is None:
             found = pretrain(trainer.network, trainer.configuration)
         else:
             found = load_pretrained_file(trainer.network, path)
         if found is None:
-            return Origin(cases=cases)
-        if found.dataset == self.task.dataset:
-            cases = None if found.cases is None else tuple(sorted({*found.cases, *self.task.fold.train}))
-        seen = count_seen(found, self.task.dataset, self.task.fold.val)
-        return Origin(cases=cases, pretrained=dict(to_json(found)) | {"validation_frames_seen": seen})
+            return Origin(cases=self.task.fold.train)
+        elsewhere = found.seen
+        before = elsewhere.pop(self.task.dataset, ())
+        seen = count_seen(found, self.task.dataset, self.task.fold.val, self.task.undivided)
+        return Origin(
+            cases=None if before is None else tuple(sorted({*before, *self.task.fold.train})),
+            cases_elsewhere=elsewhere,
+            pretrained=dict(to_json(found)) | {"validation_frames_seen": seen},
+        )
 
     def _settle_duration(self) -> None:
         """Turn minutes into a number of iterations, once; training then starts from untouched weights."""

@@ -33,8 +33,8 @@ def set_aside(
     """
     if len(groups) < 2:
         raise TrainingError(
-            f"the plateau schedule: found {len(groups)} training frames, wanted at least 2, one of them to set aside; "
-            "add frames, or set the plan's schedule to constant"
+            f"frames to set aside: found {len(groups)} training frames, wanted at least 2, one of them to stop or "
+            "lower the learning rate by; add frames, or leave --patience out and a plateau schedule out of the plan"
         )
     names = sorted(set(groups.values()), key=lambda name: hashlib.blake2b(f"{seed} {name}".encode()).digest())
     if len(names) == 1:

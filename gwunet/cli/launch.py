@@ -61,7 +61,8 @@ def launch(count: int, device: str) -> int:
         for rank in range(count):
             place = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             output = None if rank == 0 else said[rank - 1]
-            command = [sys.executable, "-c", COMMAND, *arguments]
+            # -P: else Python would look for modules in the current folder first, as this command does not.
+            command = [sys.executable, "-P", "-c", COMMAND, *arguments]
             environment = {**os.environ, **shared, **place}
             processes.append(
                 subprocess.Popen(command, env=environment, stdout=output, stderr=output, pass_fds=[reading])

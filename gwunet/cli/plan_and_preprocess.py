@@ -52,7 +52,11 @@ def main(argv: list[str] | None = None) -> int:
         default="patient",
         help="what folds keep together; site: a fold for each hospital or device, which leaves it out",
     )
-    parser.add_argument("--clean", action="store_true", help="make everything anew, folds and plans too")
+    parser.add_argument(
+        "--clean",
+        action="store_true",
+        help="make everything anew, folds and plans too; what there is stays until it can be replaced",
+    )
     parser.add_argument("--no_preprocess", action="store_true", help="stop after planning")
     add_workspace_flag(parser)
     return run(_command, parser, argv)

@@ -177,12 +177,14 @@ def _say_result(arguments: argparse.Namespace, result: "FolderResult", predictor
     rate = result.n_frames / result.seconds if result.seconds else 0.0
     which = f"part {part.number} of {part.count}: " if part.count > 1 else ""
     before = f", {result.n_finished_before} were finished before" if result.n_finished_before else ""
-    video = f", video in {arguments.video}" if arguments.video else ""
+    video = ""
+    if arguments.video:
+        video = f", video in {result.video}" if result.video else ", and no video, since no frame has a mask"
     if result.failed:
         print(f"{which}{len(result.failed)} frames could not be read, see above")
     print(
         f"{which}{result.n_frames} frame{'' if result.n_frames == 1 else 's'} in {result.seconds:.1f} s "
-        f"({rate:.1f} per second) on {predictor.device}"
+        f"({rate:.1f} per second) on {predictor.runs_on}"
         f"{before}; masks in {arguments.output}{video}"
     )
 
@@ -290,7 +292,9 @@ def _predict_live(arguments: argparse.Namespace) -> int:
     if not tally.answered + tally.damaged:
         raise DatasetError("standard input: found no frames; wanted PNG files one after another, or raw pixels")
     damaged = f", {tally.damaged} damaged" if tally.damaged else ""
-    print(f"{tally.answered} frames answered, {tally.dropped} dropped{damaged}, on {predictor.device}", file=sys.stderr)
+    print(
+        f"{tally.answered} frames answered, {tally.dropped} dropped{damaged}, on {predictor.runs_on}", file=sys.stderr
+    )
     return FAILED if tally.damaged else DONE
 
 

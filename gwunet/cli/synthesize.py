@@ -2,11 +2,10 @@
 
 import argparse
 import re
-from pathlib import Path
 
 from gwunet.cli.command import add_workspace_flag, make_parser, run
 from gwunet.cli.progress import bar
-from gwunet.errors import DatasetError, UsageError
+from gwunet.errors import UsageError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,7 +46,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0, help="everything random follows from it")
     parser.add_argument(
-        "--test_patients", type=int, help="patients in imagesTs, never in training; without it a fifth of the patients"
+        "--test_patients",
+        type=int,
+        help="patients in imagesTs, never in training; without it a fifth of the patients, so give it where more "
+        "patients are to add to training alone",
     )
     parser.add_argument("-np", "--processes", type=int, default=1, help="sequences simulated at the same time")
     parser.add_argument("--overwrite", action="store_true", help="replace the dataset if it exists")
@@ -62,7 +64,9 @@ def _synthesize(arguments: argparse.Namespace) -> None:
     if arguments.wires not in ("1", "2", "mixed"):
         raise UsageError(f"--wires: found {arguments.wires!r}, wanted 1, 2 or mixed")
     size = _parse_size(arguments.size)
-    folder = dataset_folder(Workspace.find(arguments.workspace).raw, arguments.dataset)
+    is_id = re.fullmatch(r"\d{1,9}", arguments.dataset, re.ASCII)
+    name = f"Dataset{int(arguments.dataset):03d}_Simulated" if is_id else arguments.dataset
+    folder = Workspace.find(arguments.workspace).new_raw_dataset(name)
     synthesize_dataset(
         folder,
         patients=arguments.patients,
@@ -89,21 +93,3 @@ def _parse_size(text: str) -> int | tuple[int, int]:
         raise UsageError(f"--size: found {text!r}, wanted pixels as 512, or rows and columns as 480x640")
     rows, columns = matched.groups()
     return int(rows) if columns is None else (int(rows), int(columns))
-
-
-def dataset_folder(raw: Path, identifier: str) -> Path:
-    """The folder of the dataset to be made: ``900`` is ``Dataset900_Simulated``.
-
-    Raises:
-        UsageError: the identifier is neither an id nor a dataset's folder name.
-        DatasetError: another dataset has the same id.
-    """
-    matched = re.fullmatch(r"(?P<id>\d{1,4})|Dataset(?P<named>\d{3,})_\w[\w.-]*", identifier, re.ASCII)
-    if matched is None:
-        raise UsageError(f"DATASET: found {identifier!r}, wanted an id as 900 or a name as Dataset900_Simulated")
-    number = int(matched["id"] or matched["named"])
-    folder = raw / (identifier if matched["named"] else f"Dataset{number:03d}_Simulated")
-    others = [other.name for other in sorted(raw.glob(f"Dataset{number:03d}_*")) if other != folder]
-    if others:
-        raise DatasetError(f"{raw}: id {number} is taken by {', '.join(others)}; choose another id than {identifier}'s")
-    return folder

@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 def _command(arguments: argparse.Namespace) -> int:
     from gwunet.cli.launch import launch
     from gwunet.device import keep_freed_memory, resolve_device
+    from gwunet.errors import UsageError
     from gwunet.training import TrainableModel, TrainConfig
     from gwunet.world import joined
 
@@ -85,25 +86,30 @@ def _command(arguments: argparse.Namespace) -> int:
         workspace=arguments.workspace,
         allow_leaking_splits=arguments.allow_leaking_splits,
     )
-    for fold in arguments.folds:  # one that does not exist is refused before hours are spent on those before it
+    twice = sorted({fold for fold in arguments.folds if arguments.folds.count(fold) > 1})
+    if twice:
+        raise UsageError(f"fold {twice[0]}: found it named twice; wanted each fold once")
+    for fold in arguments.folds:
         model.fold(fold)
+    # Of several folds some may not have begun when training was broken off.
+    begun = [fold for fold in arguments.folds if arguments.resume and model.has_begun(fold)]
+    choices = {
+        fold: {
+            "options": options,
+            "resume": arguments.resume and (fold in begun or not begun),
+            "overwrite": arguments.overwrite,
+            "validate_only": arguments.validate_only,
+        }
+        for fold in arguments.folds
+    }
+    for fold, chosen in choices.items():  # before hours are spent on those before it
+        model.check(fold, **chosen)
     if arguments.num_gpus != 1:
         return launch(arguments.num_gpus, arguments.device)
     keep_freed_memory()
-    # Of several folds some may not have begun when training was broken off.
-    going_on = [fold for fold in arguments.folds if arguments.resume and model.has_begun(fold)]
     with joined(resolve_device(arguments.device).type):
-        for fold in arguments.folds:
-            resume = arguments.resume and (fold in going_on or not going_on)
-            summary = model.train(
-                fold,
-                options=options,
-                resume=resume,
-                overwrite=arguments.overwrite,
-                validate_only=arguments.validate_only,
-                progress=bar,
-            )
-            _tell(fold, summary)
+        for fold, chosen in choices.items():
+            _tell(fold, model.train(fold, **chosen, progress=bar))
     return 0
 
 

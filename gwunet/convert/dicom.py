@@ -33,6 +33,9 @@ class _Instance:
     patient: str
     patient_of_any: str
     """The patient's name where nobody says who gave the number; the same where this file does not."""
+    has_number: bool
+    """Whether the file has a patient's number; else ``patient`` stands for its study."""
+    study: str
     series: str
     site: str | None
     name: str
@@ -69,7 +72,7 @@ def convert_dicom(
     """
     check_rate(rate_hz)
     instances, copies = _scan(source, writer, pseudonyms)
-    instances = _with_joined_patients(instances)
+    instances = _with_patients_of_studies(_with_joined_patients(instances))
     _warn_of_burned_in_text(instances)
     for path, original in copies:
         try:
@@ -139,6 +142,8 @@ def _instance(elements: Elements, run: DicomRun, uid: str | None, pseudonyms: Ps
         path=elements.path,
         patient="p" + pseudonyms.name("patient", *identity),
         patient_of_any="p" + pseudonyms.name("patient", *(("", patient) if patient else identity)),
+        has_number=patient is not None,
+        study=pseudonyms.name("study", study),
         series="s" + pseudonyms.name("series", series),
         site=None if institution is None else "h" + pseudonyms.name("site", institution),
         name="i" + name,
@@ -169,6 +174,19 @@ def _with_joined_patients(instances: list[_Instance]) -> list[_Instance]:
             len(several),
         )
     return joined
+
+
+def _with_patients_of_studies(instances: list[_Instance]) -> list[_Instance]:
+    """Those without a number are the patient's whom the other files of their study name, if they name one alone."""
+    named: dict[str, set[str]] = defaultdict(set)
+    for instance in instances:
+        if instance.has_number:
+            named[instance.study].add(instance.patient)
+    known = {study: next(iter(patients)) for study, patients in named.items() if len(patients) == 1}
+    return [
+        instance if instance.has_number else replace(instance, patient=known.get(instance.study, instance.patient))
+        for instance in instances
+    ]
 
 
 def _warn_of_burned_in_text(instances: list[_Instance]) -> None:

@@ -1,8 +1,6 @@
 """A raw dataset written case by case, so that memory does not grow with it, and there whole or not at all."""
 
-import contextlib
 import re
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +12,11 @@ from numpy.typing import NDArray
 
 from gwunet.convert.known_frames import KnownFrames
 from gwunet.dataset import IGNORE
-from gwunet.errors import DatasetError, FrameError, OutputError, UsageError
+from gwunet.errors import DatasetError, FrameError, UsageError
 from gwunet.grouping import guessed_origins
 from gwunet.io.frames import MIN_SIDE_PX, write_frame, write_mask
 from gwunet.io.spacing import PixelSpacing
+from gwunet.io.whole_folder import WholeFolder
 from gwunet.jsonio import write_json
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -41,8 +40,7 @@ class Conversion:
 class DatasetWriter:
     """Writes a raw dataset: ``with DatasetWriter(folder) as writer: ...; conversion = writer.finish()``.
 
-    Everything goes to a hidden folder beside the final one, which ``finish`` renames. Without ``finish``, or on an
-    exception, nothing is left.
+    Everything goes to a ``WholeFolder``. Without ``finish``, or on an exception, nothing is left.
     """
 
     def __init__(self, folder: Path, *, known: KnownFrames | None = None) -> None:
@@ -59,8 +57,7 @@ class DatasetWriter:
             raise UsageError(f"{folder}: found {what}; wanted a new dataset: choose another name, or move it away")
         self.known = known or KnownFrames()
         self._folder = folder
-        self._cleanup = contextlib.ExitStack()
-        self._partial: Path | None = None
+        self._whole = WholeFolder(folder)
         self._sources: dict[str, str] = {}  # by the name asked for
         self._taken: set[str] = set()
         self._cases: dict[str, dict[str, Any]] = {}
@@ -71,23 +68,13 @@ class DatasetWriter:
         self._ignores = False
 
     def __enter__(self) -> Self:
-        try:
-            self._folder.parent.mkdir(parents=True, exist_ok=True)
-            scratch = tempfile.TemporaryDirectory(prefix=f".partial-{self._folder.name}-", dir=self._folder.parent)
-            # A temporary folder is its owner's alone; the one inside it has the rights of any new folder.
-            self._partial = Path(self._cleanup.enter_context(scratch)) / "whole"
-            self._partial.mkdir()
-        except OSError as problem:
-            raise OutputError(
-                f"{self._folder}: cannot be made ({problem}): check free space and permissions"
-            ) from problem
+        self._whole.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._cleanup.close()
-        self._partial = None
+        self._whole.__exit__(kind, problem, trace)
 
     def add(
         self,
@@ -124,8 +111,7 @@ class DatasetWriter:
             FrameError: frame or mask cannot be used.
             OutputError: the files cannot be written.
         """
-        if self._partial is None:
-            raise ValueError("add() works inside the with block only")
+        partial = self._whole.partial
         _check(frame, mask, source)
         if case in self._sources:
             raise DatasetError(
@@ -134,9 +120,9 @@ class DatasetWriter:
             )
         name = self._safe_name(case)
         half = "Ts" if mask is None else "Tr"
-        write_frame(self._partial / f"images{half}" / f"{name}.png", frame)
+        write_frame(partial / f"images{half}" / f"{name}.png", frame)
         if mask is not None:
-            self._write_mask(self._partial / f"labels{half}" / f"{name}.png", mask)
+            self._write_mask(partial / f"labels{half}" / f"{name}.png", mask)
         entry = {
             "patient": patient,
             "sequence": sequence,
@@ -170,18 +156,11 @@ class DatasetWriter:
             DatasetError: nothing was converted.
             OutputError: the dataset cannot be put in its place.
         """
-        if self._partial is None:
-            raise ValueError("finish() works once, inside the with block only")
+        partial = self._whole.partial
         if not self._written:
             raise DatasetError(f"{self._folder}: found nothing to convert; wanted at least one frame{self._reasons()}")
-        write_json(self._partial / "dataset.json", self._description())
-        try:
-            if self._folder.exists():
-                self._folder.rmdir()
-            self._partial.rename(self._folder)
-        except OSError as problem:
-            raise OutputError(f"{self._folder}: cannot be made ({problem}): check what is in its place") from problem
-        self._partial = None
+        write_json(partial / "dataset.json", self._description())
+        self._whole.finish()
         return Conversion(written=tuple(self._written), skipped=tuple(self._skipped), failed=self._failed)
 
     def _write_mask(self, path: Path, mask: NDArray[Any]) -> None:

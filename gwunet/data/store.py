@@ -10,6 +10,8 @@ of another version is written anew, not converted.
 import dataclasses
 import hashlib
 import json
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +30,8 @@ from gwunet.preprocessing import normalise
 SCHEMA_VERSION: Literal[3] = 3
 """1 had no skeleton's bit, 2 was not packed."""
 FRAMES, LABELS, LOCATIONS = FILES = ("frames.bin", "labels.bin", "locations.bin")
+KINDS = ("frame", "labels", "locations")
+"""What an entry calls the spans of ``FILES``."""
 WIRE_BIT, IGNORE_BIT, FIELD_BIT, SKELETON_BIT = 1, 2, 4, 8
 """Bits of a byte in labels.bin."""
 LOCATION = np.dtype("<i4")
@@ -174,6 +178,20 @@ class PreprocessedStore:
             entry.std,
         )
 
+    def digest(self, cases: Iterable[str]) -> str:
+        """SHA-256 of what the store holds of some cases, in whatever order and wherever it lies; reads all of it.
+
+        Raises:
+            NotPreparedError: a case is not in the store.
+        """
+        digest = hashlib.sha256()
+        for case in sorted(cases):
+            entry = to_json(self.entry(case))
+            spans = [entry.pop(kind) for kind in KINDS]
+            sums = [zlib.crc32(self._files[name][slice(*span)].data) for name, span in zip(FILES, spans, strict=True)]
+            digest.update(json.dumps([entry, sums], sort_keys=True).encode())
+        return digest.hexdigest()
+
     def read(self, case: str) -> Sample:
         """The normalised frame and the target of a case; raises as ``frame``."""
         return self.frame(case).sample()
@@ -203,7 +221,7 @@ def _read_index(folder: Path) -> Index:
 
 def _map(path: Path, index: Index) -> NDArray[np.uint8]:
     """A file of the store as bytes; an empty one cannot be mapped."""
-    kind = {FRAMES: "frame", LABELS: "labels", LOCATIONS: "locations"}[path.name]
+    kind = dict(zip(FILES, KINDS, strict=True))[path.name]
     wanted = max((getattr(entry, kind)[1] for entry in index.entries), default=0)
     found = path.stat().st_size if path.is_file() else 0
     if found != wanted:

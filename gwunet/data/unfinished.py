@@ -72,7 +72,11 @@ class UnfinishedStore:
         self.entries.append(entry)
 
     def finish(self) -> None:
-        """Give the files their names; the journal goes."""
+        """Give the files their names, once a power cut can take nothing of them; the journal goes."""
+        with self._saying_where():
+            for file in self._files:
+                file.flush()
+                os.fsync(file.fileno())
         self._open_files.close()
         for name in self._names:
             _partial(self._folder, name).replace(self._folder / name)

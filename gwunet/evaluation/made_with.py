@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from gwunet.errors import SchemaError
+from gwunet.io.record_files import records
 from gwunet.jsonio import parse_json
 
-PATTERNS = ("run*.json", "ensemble.json")
 OF_MASKS = (
     "model",
     "runtime",
@@ -26,8 +26,7 @@ OPTIONS_OF_MASKS = ("mirror", "step", "threshold")
 
 def made_with(prediction: Path) -> str | None:
     """SHA-256 of what the records beside masks say of how they were made; None where there is no record."""
-    found = [_of_record(path) for pattern in PATTERNS for path in sorted(prediction.glob(pattern))]
-    known = [each for each in found if each is not None]
+    known = [each for each in map(_of_record, records(prediction)) if each is not None]
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest() if known else None
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import gwunet
 from gwunet.checkpoint import Checkpoint
 from gwunet.errors import ModelError, SchemaError
-from gwunet.jsonio import from_json, to_json
+from gwunet.jsonio import from_json, parse_text, to_json
 from gwunet.plans import Configuration, Preprocessing
 from gwunet.postprocessing import Postprocessing
 
@@ -99,7 +99,7 @@ def from_text(text: str, where: str) -> ModelDescription:
     if len(text) > MAX_CHARACTERS:
         raise ModelError(f"{where}: found a description of {len(text)} characters, wanted at most {MAX_CHARACTERS}")
     try:
-        content: Any = json.loads(text)
+        content: Any = parse_text(text)
     except (ValueError, RecursionError) as problem:
         raise ModelError(f"{where}: the description is not valid JSON ({problem})") from problem
     version = content.get("schema_version") if isinstance(content, dict) else None

@@ -41,7 +41,7 @@ def load_exported(
         runtime: refuse the file if it runs in another one.
         provider: ONNX Runtime's execution provider, such as ``CPU``, ``CUDA`` or ``TensorRT``; None takes CUDA's where
             ``device`` is CUDA and the runtime has it, else the CPU's.
-        device: of torch; see ``Predictor``.
+        device: see ``Predictor``; its number is also the GPU's for ONNX Runtime.
         mirror, step, threshold, batch_size: as in ``Predictor``.
         precision: of torch; see ``Predictor``. An ONNX file computes in the numbers it was exported in.
         postprocess: make masks with the settings in the file, where there are any and ``threshold`` is None.
@@ -78,7 +78,7 @@ def load_exported(
         )
     provider = _provider(provider, device)
     content, description = read_onnx(path)
-    network = OnnxNetwork(content, str(path), provider, threads)
+    network = OnnxNetwork(content, str(path), provider, threads, gpu=_gpu(device))
     version = extra.load("onnxruntime").__version__
     predictor = Predictor.from_networks(
         [network],
@@ -86,6 +86,7 @@ def load_exported(
         description.preprocessing,
         runtime=f"ONNX Runtime {version}, {network.provider.removesuffix('ExecutionProvider')}, {description.numbers}",
         device="cpu",
+        runs_on=network.runs_on,
         mirror=mirror,
         step=step,
         threshold=threshold,
@@ -100,6 +101,16 @@ def _with_settings(
     if are_wanted(postprocess, threshold) and description.postprocessing is not None:
         predictor.use_postprocessing(description.postprocessing)
     return predictor
+
+
+def _gpu(device: str) -> int:
+    """The number in ``cuda:N``; 0 where there is none."""
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or not number:
+        return 0
+    if not number.isdecimal():
+        raise UsageError(f"--device {device}: unknown; use auto, cpu, cuda or cuda:N")
+    return int(number)
 
 
 def _provider(name: str | None, device: str) -> str:

@@ -13,6 +13,8 @@ from gwunet.exporting import extra
 from gwunet.exporting.graph import AXES, INPUT, OUTPUT
 
 CPU_PROVIDER = "CPUExecutionProvider"
+OF_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
+"""Those that run on a GPU which torch calls ``cuda:N``."""
 EVEN = 32
 """Tiles whose edges are multiples of this halve evenly all the way down. They get a session for their very size, in
 which the runtime fuses what it cannot where sizes are unknown: upsampling by two stays in the convolutions' layout."""
@@ -41,25 +43,42 @@ def choose_provider(name: str | None) -> str:
 class OnnxNetwork:
     """Tiles ``(B, 1, h, w)`` float32 to logits of the same shape; any sizes."""
 
-    def __init__(self, model: bytes, where: str, provider: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        where: str,
+        provider: str | None = None,
+        threads: int | None = None,
+        *,
+        gpu: int = 0,
+    ) -> None:
         """
         Args:
             model: an ONNX file's content.
             where: its name in messages.
             provider: of the runtime's execution providers; None takes the CPU's.
             threads: None takes a thread for each core of this process.
+            gpu: which one, for providers that run on CUDA's.
 
         Raises:
             ModelError: the runtime cannot run it.
             UsageError: there is no such provider, or no ONNX Runtime.
         """
         self.provider = choose_provider(provider)
+        self._gpu = gpu
         self._model = model
         self._where = where
         self._threads = threads or available_cores()
         self._of_size: collections.OrderedDict[tuple[int, ...], Any] = collections.OrderedDict()
         self._lock = threading.Lock()
         self._general = self._session(None)
+
+    @property
+    def runs_on(self) -> str:
+        """``cpu``, ``cuda:N``, or of another kind of device the provider's name."""
+        if self.provider == CPU_PROVIDER:
+            return "cpu"
+        return f"cuda:{self._gpu}" if self.provider in OF_CUDA else self.provider.removesuffix("ExecutionProvider")
 
     def __call__(self, tiles: Tensor) -> Tensor:
         """Logits ``(B, 1, h, w)`` float32 on the device of ``tiles``.
@@ -100,7 +119,8 @@ class OnnxNetwork:
         options.log_severity_level = 4  # what goes wrong is in the exception; standard output may be somebody's JSON
         for name, edge in zip(AXES, sizes or (), strict=False):
             options.add_free_dimension_override_by_name(name, edge)
-        providers = [self.provider] if self.provider == CPU_PROVIDER else [self.provider, CPU_PROVIDER]
+        first = (self.provider, {"device_id": self._gpu}) if self.provider in OF_CUDA else self.provider
+        providers = [first] if self.provider == CPU_PROVIDER else [first, CPU_PROVIDER]
         try:
             session = runtime.InferenceSession(self._model, options, providers=providers, enable_fallback=0)
         except Exception as problem:  # as above

@@ -34,8 +34,10 @@ class CutFrame:
         Raises:
             FrameError: the array has another shape or type.
         """
-        if frame.ndim != 2 or frame.dtype not in (np.uint8, np.uint16):
-            raise FrameError(f"a frame must be (H, W) of uint8 or uint16, got {frame.shape} of {frame.dtype}")
+        if frame.ndim != 2 or frame.dtype not in (np.uint8, np.uint16) or not frame.size:
+            raise FrameError(
+                f"a frame must be (H, W) of uint8 or uint16 with at least one pixel, got {frame.shape} of {frame.dtype}"
+            )
         crop = crop_frame(frame, preprocessing)
         scores = torch.from_numpy(normalise(crop.pixels, crop.field, crop.mean, crop.std))[None]
         is_whole = crop.field.shape == crop.frame_shape and bool(crop.field.all())

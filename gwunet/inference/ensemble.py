@@ -16,7 +16,7 @@ from gwunet.errors import FrameError, UsageError, few
 from gwunet.inference.folder_pictures import FolderPictures
 from gwunet.inference.folder_wires import FolderWires, check_tracking
 from gwunet.inference.frame_writer import FrameWriter
-from gwunet.inference.own_results import ENSEMBLE, check_own, results_of
+from gwunet.inference.own_results import check_own, results_of
 from gwunet.inference.part import Part
 from gwunet.inference.places import Places
 from gwunet.inference.prediction import Prediction, Wires
@@ -24,6 +24,7 @@ from gwunet.inference.recorded_runs import recorded_runs
 from gwunet.inference.sources import Run, find_runs
 from gwunet.io.frames import write_mask
 from gwunet.io.probability import read_average, read_field, read_shape, write_probability
+from gwunet.io.record_files import ENSEMBLE, remove_other_records
 from gwunet.jsonio import as_utf8, write_json
 from gwunet.postprocessing import Postprocessing
 from gwunet.progress import Progress, no_progress
@@ -130,6 +131,7 @@ def ensemble_folders(
         found.forget()
         for name in names:
             writer.forget(name)
+        remove_other_records(output / RECORD)
         digests = [hashlib.sha256() for _ in sources]
         for name in progress(names, len(names), "ensemble"):
             paths = [source / f"{name}.npz" for source in sources]

@@ -15,14 +15,15 @@ from gwunet.inference.folder_job import FolderJob
 from gwunet.inference.folder_pictures import FolderPictures
 from gwunet.inference.folder_wires import PLOTS, FolderWires, check_tracking
 from gwunet.inference.frame_writer import OVERLAYS, FrameWriter
-from gwunet.inference.own_results import check_own, is_own_video, results_of_runs
+from gwunet.inference.own_results import check_own, has_record, is_own_video, results_of_runs
 from gwunet.inference.part import Part
 from gwunet.inference.prediction import Wires
 from gwunet.inference.predictor import Predictor
 from gwunet.inference.recorder import Recorder
-from gwunet.inference.run_record import PATTERN, options_of, record_name
+from gwunet.inference.run_record import options_of
 from gwunet.inference.sources import Run, find_runs
 from gwunet.io.frames import FRAME_ENDINGS
+from gwunet.io.record_files import record_name, remove_other_records
 from gwunet.progress import Progress, no_progress
 
 DRAW_AHEAD = 4
@@ -41,6 +42,8 @@ class FolderResult:
     """One message for each frame that could not be read."""
     seconds: float
     """From the first frame to the last mask; loading the model not counted."""
+    video: Path | None
+    """The video that was written; None where none was wanted, or no frame has a mask to show."""
 
 
 def find_frames(
@@ -61,14 +64,11 @@ def find_frames(
     """
     if output.is_file():
         raise UsageError(f"{output}: found a file; wanted a folder for the masks")
+    if source.is_dir() and output.resolve() == source.resolve():
+        raise _holds_frames(output, output)
     runs = _runs_without_own_video(source, output, video)
-    places = {run.path.resolve() for run in runs}
-    holds_frames = output.resolve() in {path.parent for path in places} or (
-        _is_below(output, source) and _has_pictures(output) and not any(output.glob(PATTERN))
-    )
     writer = FrameWriter(output=output)
-    if holds_frames or any(writer.mask_path(run.name).resolve() in places for run in runs):
-        raise UsageError(f"{output}: holds the frames themselves; give another folder for the masks")
+    _check_apart(source, writer, runs)
     pictures = [folder for folder, is_used in ((OVERLAYS, overlay), (PLOTS, track)) if is_used]
     for run in runs:
         among = next((folder for folder in pictures if run.name.startswith(f"{folder}/")), None)
@@ -77,6 +77,25 @@ def find_frames(
     if not overwrite:
         check_own(output, results_of_runs(writer, runs))
     return runs
+
+
+def _check_apart(source: Path, writer: FrameWriter, runs: Sequence[Run]) -> None:
+    """Refuse masks among frames: the next command would take them for frames."""
+    output = writer.output
+    of_frames = {folder for run in runs for folder in (run.path.parent.resolve(), run.path.resolve().parent)}
+    of_masks = {folder.resolve() for folder in {writer.mask_path(run.name).parent for run in runs}}
+    if _is_below(output, source) and _has_pictures(output) and not has_record(output):
+        of_frames.add(output.resolve())
+    both = of_frames & {output.resolve(), *of_masks}
+    if both:
+        raise _holds_frames(output, min(both))
+
+
+def _holds_frames(output: Path, folder: Path) -> UsageError:
+    return UsageError(
+        f"-o {output}: masks would stand in {folder}, which holds the frames themselves; give another folder for the "
+        "masks, such as one beside that of the frames"
+    )
 
 
 def _runs_without_own_video(source: Path, output: Path, video: Path | None) -> tuple[Run, ...]:
@@ -153,13 +172,15 @@ def predict_folder(
     path, options = output / record_name(part.count, part.number), options_of(predictor, writer, wires, track)
     with alone_in(output) if part.count == 1 else contextlib.nullcontext():
         found = FolderWires(writer, runs, part, wires=wires, track=track)
-        earlier = earlier_run(path, model, options, predictor.runtime, skip_finished=skip_finished)
+        earlier = earlier_run(output, model, options, predictor.runtime, skip_finished=skip_finished)
         job = FolderJob(predictor, runs, writer, skip_finished, part, found, draws_anew=earlier.draws_anew)
         job.remove_temporary_files(video)
         record = Recorder(job, path, source.name, model, options, earlier)
         if not skip_finished:
             job.forget_earlier_results()
         with record:
+            if not skip_finished:
+                remove_other_records(path, part.count)
             job.predict(progress)
             found.write()
             pictures = FolderPictures(runs, writer, found)
@@ -170,11 +191,14 @@ def predict_folder(
                 drawn = progress(pictures.drawn(), job.count(also_finished=True), "video")
                 if write_video(video, ahead(drawn, DRAW_AHEAD), frame_time_ms):
                     record.has_written(video)
+                else:
+                    video = None
     return FolderResult(
         n_frames=job.n_written,
         n_finished_before=job.n_finished,
         failed=tuple(failure.reason for failure in job.failed),
         seconds=job.seconds,
+        video=video,
     )
 
 

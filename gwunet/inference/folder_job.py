@@ -14,12 +14,13 @@ from gwunet.errors import FrameError
 from gwunet.exposed_field import Frame
 from gwunet.inference.folder_wires import FolderWires
 from gwunet.inference.frame_writer import FrameWriter
+from gwunet.inference.own_results import results_of_runs
 from gwunet.inference.part import Part
 from gwunet.inference.places import Place
 from gwunet.inference.prediction import Prediction
 from gwunet.inference.predictor import Predictor
 from gwunet.inference.run_record import Failure
-from gwunet.inference.sources import Run, SourceFrame, VideoFile, frame_index, frame_name
+from gwunet.inference.sources import Run, SourceFrame, frame_name
 from gwunet.io.frames import read_mask
 from gwunet.io.probability import LEVELS, read_levels
 from gwunet.progress import Progress
@@ -90,19 +91,8 @@ class FolderJob:
     def forget_earlier_results(self) -> None:
         """So that none is taken for finished if this command is interrupted."""
         self.wires.forget()
-        for number, run in enumerate(self.runs):
-            for name in self._names_that_may_be_there(run):
-                index = frame_index(run, name)
-                if index is not None and self.part.has(number, index):
-                    self.writer.forget(name)
-
-    def _names_that_may_be_there(self, run: Run) -> list[str]:
-        if not isinstance(run, VideoFile):  # the others know how many frames they have
-            return [frame_name(run, index) for index in range(run.n_frames or 0)]
-        output = self.writer.output
-        folder = self.writer.mask_path(run.name).parent
-        paths = folder.glob("*.png") if folder.is_dir() else ()
-        return [path.relative_to(output).with_suffix("").as_posix() for path in paths]
+        for path in results_of_runs(self.writer, self.runs, self.part):
+            path.unlink(missing_ok=True)
 
     def count(self, *, also_finished: bool = False) -> int:
         """Frames to predict, as far as the files say; 0 where one does not."""

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gwunet.errors import UsageError
@@ -55,7 +55,7 @@ class FolderWires:
 
     def is_found(self, name: str) -> bool:
         """Whether a frame's wires are kept, as many as are looked for now."""
-        return name in self._store and self._store.looked_for(name) in (None, self.wires)
+        return self._store.has(name, self.wires)
 
     def find(self, place: Place, prediction: Prediction) -> Prediction:
         """The prediction with its wires, which are kept; without, where none are looked for.
@@ -78,13 +78,15 @@ class FolderWires:
             if self._has_begun:
                 return
             self._has_begun = True
-            sequences = {place.sequence for place in self._store.places()}
-            if sequences or self._tables():
-                with self._store.alone():
-                    if self.wires is None:
-                        self._forget_unfinished()
-                    self._remove_tables()
-                    self._remove_plots(sequences)
+            if not self._is_anything_there():
+                return
+            with self._store.alone():
+                self._store.look()
+                sequences = {place.sequence for place in self._store.places()}
+                if self.wires is None:
+                    self._forget_unfinished()
+                self._remove_tables()
+                self._remove_plots(sequences)
 
     def _forget_unfinished(self) -> None:
         """Drop what is kept of frames whose masks are made now, without wires."""
@@ -99,13 +101,25 @@ class FolderWires:
         found = self.places.find(name)
         return found is not None and self._part.has(*found)
 
-    def forget(self) -> None:
-        """Drop what is kept of this command's frames, and the tables and plots."""
-        mine = {place.sequence for place in self._store.places() if self._is_mine(place.name)}
-        self._store.forget(self._is_mine)
-        self._remove_tables()
-        for path in self._plots(mine):
-            path.unlink(missing_ok=True)
+    def forget(self, is_mine: Callable[[str], bool] | None = None) -> None:
+        """Drop what is kept of some frames, and the tables and plots.
+
+        Args:
+            is_mine: whether a frame of this name is one of them; without it those of this command are.
+        """
+        is_mine = is_mine or self._is_mine
+        if not self._is_anything_there():
+            return
+        with self._store.alone():
+            self._store.look()
+            mine = {place.sequence for place in self._store.places() if is_mine(place.name)}
+            self._store.forget(is_mine)
+            self._remove_tables()
+            for path in self._plots(mine):
+                path.unlink(missing_ok=True)
+
+    def _is_anything_there(self) -> bool:
+        return bool(self._store.files() or self._tables())
 
     def _tables(self) -> list[Path]:
         return [path for path in (self._writer.output / name for name in (CSV_NAME, JSON_NAME)) if path.is_file()]
@@ -159,11 +173,19 @@ class FolderWires:
             frames = self._tracked(places) if self.track else (self._store.get(place.name) for place in places)
             folder = self._writer.output
             begins = write_tables(folder, frames, is_tracked=self.track)
-            self._written = Centrelines(folder, begins)
+            if self.track:
+                self._written = Centrelines(folder, begins)
 
     def of(self, name: str) -> list[Guidewire]:
-        """The wires of a frame as the tables have them."""
-        return [] if self._written is None else self._written.of(name)
+        """The wires of a frame as the tables have them, when these are written."""
+        if self._written is not None:
+            return self._written.of(name)
+        if self.wires is None:
+            return []
+        try:
+            return self._store.get(name)[1]  # not from the tables: another part that ends now may write them anew
+        except KeyError:
+            return []
 
     def _tracked(self, places: Sequence[Place]) -> Iterator[Located]:
         """The frames with their wires tracked, sequence by sequence; a plot is drawn at the end of each."""

@@ -3,7 +3,8 @@
 import torch
 
 WORDS = (
-    "not enough memory",  # torch of the CPU's
+    "can't allocate memory",  # torch of the CPU's, on Linux
+    "not enough memory",  # the same on Windows
     "out of memory",  # CUDA, from either runtime where it is not torch.OutOfMemoryError
     "_ALLOC_FAILED",  # CUDA's libraries: CUBLAS_STATUS_ALLOC_FAILED, CUDNN_STATUS_ALLOC_FAILED
     "Failed to allocate memory",  # ONNX Runtime's arena, on a CPU as on a GPU

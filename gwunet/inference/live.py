@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from gwunet.errors import FrameError
 from gwunet.exposed_field import Frame
 from gwunet.inference.localizer import Localizer
-from gwunet.inference.prediction import Wires
+from gwunet.inference.prediction import Prediction, Wires
 from gwunet.inference.predictor import Predictor
-from gwunet.inference.streaming import Streamed
+from gwunet.inference.streaming import WaitingLine
 from gwunet.inference.wire_values import wire_values
 
 Answer = dict[str, Any]
+Keep = Callable[[str, Frame, Prediction], str]
 
 
 @dataclasses.dataclass(kw_only=True, slots=True)
@@ -44,7 +45,7 @@ def live_answers(
     *,
     tally: LiveTally,
     waiting: int | None = 1,
-    keep: Callable[[str, Streamed], str] | None = None,
+    keep: Keep | None = None,
     wires: Wires | None = None,
     track: bool = False,
 ) -> Iterator[Answer]:
@@ -60,81 +61,46 @@ def live_answers(
         source: frames; or, in the place of one that is damaged, the reason.
         tally: is kept up to date.
         waiting: frames that may wait while one is predicted; when more do, the oldest is dropped. None drops none.
-        keep: writes a result under the frame's name and gives the mask's path; without it the answer has the mask.
+        keep: writes the results of a frame under a name and gives the mask's path; without it the answer has the mask.
         wires: how many are looked for in a frame; None for none.
         track: wires keep their numbers from frame to frame; see ``gwunet.localization.Tracker``.
 
     Raises:
         FrameError: the source broke off; the frames before are answered.
     """
-    damaged: dict[int, FrameError] = {}
-    whole: dict[int, _Arrival] = {}
-    next_number = next_whole = 0
-    # Not the stream's: to it damaged frames are none, but time passes with them.
     localizer = Localizer(wires=wires or "auto", track=track) if track or wires is not None else None
-
-    def without_answer(until: int) -> Iterator[Answer]:
-        for number in range(next_number, until):
-            problem = damaged.pop(number, None)
-            if problem is None:
+    next_number, last = 0, -1
+    with WaitingLine(source, waiting) as line:
+        for number, frame, came in line:
+            for missed in range(next_number, number):
                 tally.dropped += 1
-                yield {"frame": number, "dropped": True}
-            else:
-                tally.reasons[number] = str(problem)
-                yield {"frame": number, "error": str(problem)}
-
-    try:
-        frames = _whole_frames(source, damaged, whole)
-        last = -1
-        for streamed in predictor.stream(frames, waiting=waiting):
-            arrival = [whole.pop(index) for index in range(next_whole, streamed.number + 1)][-1]
-            number = arrival.number
-            yield from without_answer(number)
-            next_number, next_whole = number + 1, streamed.number + 1
-            tally.answered += 1
-            if localizer is not None:
-                streamed = dataclasses.replace(streamed, prediction=localizer(streamed.prediction, number - last))
+                yield {"frame": missed, "dropped": True}
+            next_number = number + 1
+            if isinstance(frame, FrameError):
+                tally.reasons[number] = str(frame)
+                yield {"frame": number, "error": str(frame)}
+                continue
+            prediction = predictor.predict_frame(frame)
+            if localizer is not None:  # time passes with frames that are dropped or damaged
+                prediction = localizer(prediction, number - last)
             last = number
-            yield _answer(arrival, streamed, keep, wires is not None)
-    except FrameError:
-        yield from without_answer(max(damaged, default=-1) + 1)
-        raise
-    yield from without_answer(max(damaged, default=-1) + 1)
+            tally.answered += 1
+            found = _found(prediction, has_wires=wires is not None)
+            where = (
+                {"mask": keep(frame_name(number), frame, prediction)}
+                if keep
+                else {"run_lengths": run_lengths(prediction.mask)}
+            )
+            latency_ms = 1000 * (time.perf_counter() - came)  # nothing but printing is left
+            yield {"frame": number, "latency_ms": round(latency_ms, 2), **found, **where}
 
 
-class _Arrival(NamedTuple):
-    """Of a frame that can be predicted."""
-
-    number: int
-    """In the source."""
-    came: float
-    """``time.perf_counter()`` when the source gave it."""
-
-
-def _whole_frames(
-    source: Iterable[Frame | FrameError], damaged: dict[int, FrameError], whole: dict[int, _Arrival]
-) -> Iterator[Frame]:
-    """The frames that can be predicted, in ``whole`` by their number among these; in ``damaged`` the others."""
-    count = 0
-    for number, frame in enumerate(source):
-        if isinstance(frame, FrameError):
-            damaged[number] = frame
-        else:
-            whole[count] = _Arrival(number, time.perf_counter())
-            count += 1
-            yield frame
-
-
-def _answer(
-    arrival: _Arrival, streamed: Streamed, keep: Callable[[str, Streamed], str] | None, has_wires: bool
-) -> Answer:
-    mask, number = streamed.prediction.mask, arrival.number
-    where = {"mask": keep(frame_name(number), streamed)} if keep else {"run_lengths": run_lengths(mask)}
-    found = streamed.prediction.guidewires if has_wires else ()
-    wires = {"wires": [wire_values(wire, place) for place, wire in enumerate(found, 1)]} if has_wires else {}
-    described = {"wire_px": int(mask.sum(dtype=np.int64)), "box": _box(mask), "shape": list(mask.shape)}
-    latency_ms = 1000 * (time.perf_counter() - arrival.came)  # nothing but printing is left
-    return {"frame": number, "latency_ms": round(latency_ms, 2), **described, **wires, **where}
+def _found(prediction: Prediction, *, has_wires: bool) -> Answer:
+    mask = prediction.mask
+    found: Answer = {"wire_px": int(mask.sum(dtype=np.int64)), "box": _box(mask), "shape": list(mask.shape)}
+    if has_wires:
+        found["wires"] = [wire_values(wire, place) for place, wire in enumerate(prediction.guidewires, 1)]
+    return found
 
 
 def run_lengths(mask: NDArray[np.uint8]) -> list[int]:

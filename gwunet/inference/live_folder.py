@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any, Self
 
 from gwunet.errors import UsageError
+from gwunet.exposed_field import Frame
+from gwunet.inference.folder_wires import FolderWires
 from gwunet.inference.frame_writer import OVERLAYS, FrameWriter
 from gwunet.inference.live import LiveTally, frame_name
 from gwunet.inference.own_results import OVERWRITE, has_record
+from gwunet.inference.part import Part
+from gwunet.inference.prediction import Prediction
 from gwunet.inference.predictor import Predictor
-from gwunet.inference.run_record import Failure, State, options_of, record_name, record_of, state_of
-from gwunet.inference.streaming import Streamed
+from gwunet.inference.run_record import Failure, State, options_of, record_of, state_of
+from gwunet.io.record_files import record_name, remove_other_records
 from gwunet.jsonio import write_json
 
 SOURCE = "-"
-FRAME = re.compile(r"frame_\d{6,}\.(png|npz)")
+NAME = re.compile(r"frame_\d{6,}")
+ENDINGS = (".png", ".npz")
 
 
 def check_free(output: Path) -> None:
@@ -32,7 +37,9 @@ def check_free(output: Path) -> None:
 def _frames(output: Path) -> Iterator[Path]:
     for folder in (output, output / OVERLAYS):
         if folder.is_dir():
-            yield from (path for path in sorted(folder.iterdir()) if FRAME.fullmatch(path.name))
+            yield from (
+                path for path in sorted(folder.iterdir()) if path.suffix in ENDINGS and NAME.fullmatch(path.stem)
+            )
 
 
 class LiveFolder:
@@ -60,22 +67,32 @@ class LiveFolder:
         """
         self._predictor = predictor
         self._writer = writer
+        self._path = writer.output / record_name(1, 0)
         self._tally = tally
         self._model = model
+        self._wires = wires
         self._options = options_of(predictor, writer, wires, track)
         self._start = time.perf_counter()
 
-    def keep(self, name: str, streamed: Streamed) -> str:
+    def keep(self, name: str, frame: Frame, prediction: Prediction) -> str:
         """Write the results of a frame; gives the path of its mask."""
-        self._writer.write(name, streamed.frame, streamed.prediction)
+        self._writer.write(name, frame, prediction)
         return str(self._writer.mask_path(name))
 
     def __enter__(self) -> Self:
-        for path in _frames(self._writer.output):  # of another session, which the user wants replaced
-            path.unlink()
+        self._forget_earlier_results()
         self._start = time.perf_counter()
         self._write("running")
+        remove_other_records(self._path)
         return self
+
+    def _forget_earlier_results(self) -> None:
+        """Of another session, or of a command whose frames had these names, which the user wants replaced."""
+        output = self._writer.output
+        if has_record(output):  # else the tables are somebody's
+            FolderWires(self._writer, (), Part(), wires=self._wires).forget(lambda name: bool(NAME.fullmatch(name)))
+        for path in _frames(output):
+            path.unlink()
 
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: object) -> None:
         self._write(state_of(problem))
@@ -93,4 +110,4 @@ class LiveFolder:
             seconds=time.perf_counter() - self._start,
             own_pace=False,  # the sender's
         )
-        write_json(self._writer.output / record_name(1, 0), record)
+        write_json(self._path, record)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gwunet.errors import SchemaError, UsageError
-from gwunet.inference.run_record import DIGEST, PATTERN, read_record
+from gwunet.inference.run_record import DIGEST, read_record
+from gwunet.io.record_files import run_records
 from gwunet.postprocessing.shipped import ShippedPostprocessing, fold_key, stale_checkpoints
 from gwunet.trained import fold_folder, model_name
 
@@ -67,7 +68,7 @@ def _models(source: Path) -> tuple[set[tuple[str, str]], dict[str, str]]:
     """
     names: set[tuple[str, str]] = set()
     digests: dict[str, str] = {}
-    for path in sorted(source.glob(PATTERN)):
+    for path in run_records(source):
         try:
             model: Mapping[str, Any] = read_record(path).model
         except SchemaError:  # a warning says so where it is read for sequences and spacings

@@ -1,23 +1,22 @@
 """What in a folder of results is this program's own: what it did not make is not replaced unasked."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gwunet.checkpoint import digest_of
 from gwunet.errors import SchemaError, UsageError
 from gwunet.inference.frame_writer import FrameWriter
-from gwunet.inference.run_record import PATTERN, read_record
+from gwunet.inference.part import Part
+from gwunet.inference.run_record import read_record
 from gwunet.inference.sources import Run, VideoFile, frame_index, frame_name
+from gwunet.io.record_files import ENSEMBLE, records, run_records
 
-ENSEMBLE = "ensemble.json"
-RECORDS = re.compile(r"run(_part_\d+)?\.json|ensemble\.json")
 OVERWRITE = "give another folder, or --overwrite to replace them"
 
 
 def has_record(output: Path) -> bool:
     """Whether a folder says that this program made what is in it."""
-    return output.is_dir() and any(RECORDS.fullmatch(path.name) for path in output.iterdir())
+    return bool(records(output))
 
 
 def check_own(output: Path, results: Iterable[Path]) -> None:
@@ -50,21 +49,23 @@ def results_of(writer: FrameWriter, names: Iterable[str]) -> Iterator[Path]:
         yield from (writer.mask_path(name), writer.probability_path(name), writer.overlay_path(name))
 
 
-def results_of_runs(writer: FrameWriter, runs: Sequence[Run]) -> Iterator[Path]:
-    """The same for all frames of some files."""
-    for run in runs:
-        if not isinstance(run, VideoFile):  # the others know how many frames they have
-            yield from results_of(writer, (frame_name(run, index) for index in range(run.n_frames or 0)))
-            continue
-        for path in (writer.mask_path(run.name), writer.overlay_path(run.name)):
-            stem = run.name.rpartition("/")[2]
-            there = path.parent.iterdir() if path.parent.is_dir() else ()
-            within = run.name.removesuffix(stem)
-            yield from (
-                each
-                for each in sorted(there)
-                if each.suffix in (".png", ".npz") and frame_index(run, within + each.stem) is not None
-            )
+def results_of_runs(writer: FrameWriter, runs: Sequence[Run], part: Part | None = None) -> Iterator[Path]:
+    """The same for the frames of some files: all of them, or those of one command among several."""
+    part = part or Part()
+    for number, run in enumerate(runs):
+        for name in _names(writer, run):
+            index = frame_index(run, name)
+            if index is not None and part.has(number, index):
+                yield from results_of(writer, [name])
+
+
+def _names(writer: FrameWriter, run: Run) -> list[str]:
+    """What a run's frames are called, and of a video, which may have any number, what any file in their place is."""
+    if not isinstance(run, VideoFile):
+        return [frame_name(run, index) for index in range(run.n_frames or 0)]
+    within = run.name.removesuffix(run.name.rpartition("/")[2])
+    places = (writer.mask_path(run.name), writer.probability_path(run.name), writer.overlay_path(run.name))
+    return sorted({within + path.stem for place in places for path in place.parent.glob(f"*{place.suffix}")})
 
 
 def is_own_video(video: Path, output: Path) -> bool:
@@ -72,7 +73,7 @@ def is_own_video(video: Path, output: Path) -> bool:
     if not video.is_file():
         return False
     known = set()
-    for path in output.glob(PATTERN):
+    for path in run_records(output):
         try:
             known.add(read_record(path).video_sha256)
         except SchemaError:  # is told where the record is needed

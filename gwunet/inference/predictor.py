@@ -75,6 +75,7 @@ class Predictor:
             if other.preprocessing != first.preprocessing or other.configuration.network != first.configuration.network:
                 raise ModelError("the folds differ in network or preprocessing; train them from one plan")
         self.device = resolve_device(device)
+        self.runs_on = str(self.device)
         dtype = autocast_type(precision, self.device)
         self._be(
             [torch_network(checkpoint, self.device, dtype, compiled=compile) for checkpoint in checkpoints],
@@ -96,6 +97,7 @@ class Predictor:
         *,
         runtime: str,
         device: str = "cpu",
+        runs_on: str | None = None,
         mirror: bool | None = None,
         step: float | None = None,
         threshold: float | None = None,
@@ -109,6 +111,7 @@ class Predictor:
             preprocessing: of the frames they were trained on.
             runtime: what runs them, in a few words.
             device: where tiles are handed over.
+            runs_on: the device that runs them, for messages and records; None where that is ``device``.
             mirror, step, threshold, batch_size: as in ``Predictor``.
 
         Raises:
@@ -116,6 +119,7 @@ class Predictor:
         """
         self = cls.__new__(cls)
         self.device = resolve_device(device)
+        self.runs_on = runs_on or str(self.device)
         inference = _with_options(configuration.inference, mirror, step, threshold)
         self._be(networks, configuration, preprocessing, inference, batch_size)
         self.runtime = runtime
@@ -132,7 +136,9 @@ class Predictor:
         self.configuration = configuration
         self.preprocessing = preprocessing
         batch_size = configuration.batch_size if batch_size is None else batch_size
-        self._tiled = TiledNetworks(networks, configuration.name, self.device, inference, batch_size)
+        self._tiled = TiledNetworks(
+            networks, configuration.name, self.device, inference, batch_size, runs_on=self.runs_on
+        )
         self.postprocessing = Postprocessing(threshold=inference.threshold)
         """How masks are made."""
         self.is_postprocessed = False

@@ -6,9 +6,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from gwunet.errors import SchemaError
-from gwunet.inference.run_record import PATTERN, RunFile, RunRecord, read_record
+from gwunet.inference.run_record import RunFile, RunRecord, read_record
 from gwunet.inference.series import InSequence
 from gwunet.inference.sources import frame_index
+from gwunet.io.record_files import run_records
 from gwunet.io.spacing import PixelSpacing
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def recorded_runs(folders: Sequence[Path], names: Collection[str]) -> tuple[Reco
 
 def _records(folder: Path) -> list[RunRecord]:
     records = []
-    for path in sorted(folder.glob(PATTERN)):
+    for path in run_records(folder):
         try:
             records.append(read_record(path))
         except SchemaError as problem:

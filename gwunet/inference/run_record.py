@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from gwunet.inference.predictor import Predictor
 
 SCHEMA_VERSION = 2
-PATTERN = "run*.json"
 DIGEST = "sha256"
 """The key in a record's model: of the file, or by their folds of the checkpoints. Names stay when a model is trained
 anew, weights do not."""
@@ -88,6 +87,7 @@ class RunRecord:
     runtime: str
     """What ran the network, with version and precision."""
     device: str
+    """What ran the network: ``cpu``, ``cuda:N``, or another kind of device by ONNX Runtime's name for it."""
     batch_size: int
     """Tiles in one forward pass, at the end."""
     model: dict[str, Any]
@@ -173,7 +173,7 @@ def record_of(
         **versions(),
         state=state,
         runtime=predictor.runtime,
-        device=str(predictor.device),
+        device=predictor.runs_on,
         batch_size=predictor.batch_size,
         model=model,
         options=options,
@@ -190,24 +190,6 @@ def record_of(
         ms_per_frame=round(1000 * seconds / n_frames, 2) if own_pace and n_frames else None,
         video_sha256=video_sha256,
     )
-
-
-def record_name(num_parts: int, part_id: int) -> str:
-    """``run.json``, or of one command among several its own file."""
-    return "run.json" if num_parts == 1 else f"run_part_{part_id}.json"
-
-
-def earlier_record(path: Path) -> RunRecord | None:
-    """The record at ``path``, or else of another command on the same folder; None where there is none.
-
-    Raises:
-        SchemaError: it is damaged or of another version.
-    """
-    others = [other for other in sorted(path.parent.glob(PATTERN)) if other != path]
-    present = next((candidate for candidate in (path, *others) if candidate.is_file()), None)
-    if present is None:
-        return None
-    return read_record(present)
 
 
 def read_record(path: Path) -> RunRecord:

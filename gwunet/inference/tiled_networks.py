@@ -19,7 +19,14 @@ class TiledNetworks:
     """The folds of a model; where memory is too small for a batch, smaller ones are tried from then on."""
 
     def __init__(
-        self, networks: Sequence[Network], name: str, device: torch.device, inference: Inference, batch_size: int
+        self,
+        networks: Sequence[Network],
+        name: str,
+        device: torch.device,
+        inference: Inference,
+        batch_size: int,
+        *,
+        runs_on: str,
     ) -> None:
         """
         Args:
@@ -28,6 +35,7 @@ class TiledNetworks:
             device: where tiles are handed over.
             inference: size and distance of tiles; whether there are mirrored copies.
             batch_size: tiles in one forward pass.
+            runs_on: what messages call the device that runs the networks, which may take the tiles from ``device``.
 
         Raises:
             UsageError: there is no such batch size.
@@ -38,6 +46,7 @@ class TiledNetworks:
         self.batch_size = batch_size
         self._name = name
         self._device = device
+        self._runs_on = runs_on
         self.inference = inference
 
     def frames_together(self, scores: Tensor) -> int:
@@ -75,7 +84,7 @@ class TiledNetworks:
         """As it is: NaN would look like a frame without wire."""
         if not bool(probability.isfinite().all()):
             raise ModelError(
-                f"{self._name}: found that its network gives NaN on {self._device}; wanted probabilities: try "
+                f"{self._name}: found that its network gives NaN on {self._runs_on}; wanted probabilities: try "
                 "--precision fp32, and if that gives NaN too, train it again"
             )
         return probability
@@ -83,11 +92,11 @@ class TiledNetworks:
     def _take_smaller_batches(self, views: int, shown: str) -> None:
         if min(self.batch_size, views) == 1:
             raise ModelError(
-                f"{self._device}: found too little memory for a single tile of {self._name} ({shown}); free some, or "
+                f"{self._runs_on}: found too little memory for a single tile of {self._name} ({shown}); free some, or "
                 "use --device cpu (for an ONNX file --provider CPU)"
             )
         self.batch_size = min(self.batch_size, views) // 2
-        logger.warning("%s: out of memory; going on with --batch_size %d", self._device, self.batch_size)
+        logger.warning("%s: out of memory; going on with --batch_size %d", self._runs_on, self.batch_size)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 

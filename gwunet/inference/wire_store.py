@@ -45,19 +45,25 @@ class WireStore:
         """Whether the own file ends with the end of a line."""
         self.look()
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._lines
+    def files(self) -> list[Path]:
+        """Those with lines of any command."""
+        return sorted(self.folder.glob(PATTERN))
+
+    def has(self, name: str, looked_for: Wires | None) -> bool:
+        """Whether a frame's wires are kept and so many were looked for, or its line does not say how many."""
+        line = self._lines.get(name)
+        return line is not None and line.looked_for in (None, looked_for)
 
     def look(self) -> None:
-        """Find the lines that are there, those of other commands too; of several for a frame the last one counts."""
-        self._lines = {}
-        for path in [*(path for path in sorted(self.folder.glob(PATTERN)) if path != self._own), self._own]:
-            for offset, values in _lines(path):
-                self._lines[values["frame"]] = _Line(path, offset, values.get("looked_for"))
+        """Find the lines that are there, those of other commands too; of several for a frame the last one counts.
 
-    def looked_for(self, name: str) -> Wires | None:
-        """How many wires were looked for in a frame; None where its line does not say. KeyError where there is none."""
-        return self._lines[name].looked_for
+        Those of commands that share the frames stay where they are found only while this one is ``alone``.
+        """
+        lines = {}
+        for path in [*(path for path in self.files() if path != self._own), self._own]:
+            for offset, values in _lines(path):
+                lines[values["frame"]] = _Line(path, offset, values.get("looked_for"))
+        self._lines = lines
 
     def add(self, place: Place, wires: Sequence[Guidewire], looked_for: Wires) -> None:
         """Keep the wires of a frame.
@@ -100,11 +106,13 @@ class WireStore:
         return offset
 
     def get(self, name: str) -> tuple[Place, list[Guidewire]]:
-        """The wires of a frame that has some or none; KeyError where it was not looked for any."""
-        path, offset, _ = self._lines[name]
-        with path.open("rb") as file:
-            file.seek(offset)
-            values = json.loads(file.readline())
+        """The wires of a frame that has some or none; KeyError where none were looked for, or they were dropped."""
+        values = _line_at(self._lines[name])
+        if values.get("frame") != name:  # another part has dropped lines before it since they were looked for
+            self.look()
+            values = _line_at(self._lines[name])
+        if values.get("frame") != name:
+            raise KeyError(name)
         return _read(values)
 
     def places(self) -> list[Place]:
@@ -118,9 +126,13 @@ class WireStore:
         return sorted(found, key=lambda place: (place.sequence, place.number, place.name))
 
     def forget(self, is_mine: Callable[[str], bool]) -> None:
-        """Drop the lines of some frames from all files that no other part may be adding to."""
+        """Drop the lines of some frames from all files that no other part may be adding to.
+
+        Where several commands share the frames, only while ``alone``: each keeps what it has read, and would bring back
+        what another drops meanwhile.
+        """
         others = {PART_NAME.format(number) for number in range(self._part.count) if number != self._part.number}
-        for path in self.folder.glob(PATTERN):
+        for path in self.files():
             if self._part.count == 1 or path.name not in others:
                 _keep(path, lambda name: not is_mine(name))
         self._is_whole = False
@@ -128,7 +140,7 @@ class WireStore:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """While the tables are made of the lines of commands that may be ending at the same time."""
+        """While lines of commands that share the frames are read to the end, or dropped."""
         if self._part.count == 1:
             yield
             return
@@ -140,9 +152,11 @@ class WireStore:
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Where each whole line of a file begins, and what it says; none where there is no file."""
-    if not path.is_file():
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
         return
-    with path.open("rb") as file:
+    with file:
         offset = 0
         for line in file:
             with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):
@@ -150,6 +164,15 @@ def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 _read(values)
                 yield offset, values
             offset += len(line)
+
+
+def _line_at(line: _Line) -> dict[str, Any]:
+    """What the line says that is there by now; nothing where no line begins there any more."""
+    with contextlib.suppress(FileNotFoundError, ValueError), line.path.open("rb") as file:
+        file.seek(line.offset)
+        values = json.loads(file.readline())
+        return values if isinstance(values, dict) else {}
+    return {}
 
 
 def _read(values: Any) -> tuple[Place, list[Guidewire]]:
@@ -179,7 +202,7 @@ def _keep(path: Path, is_kept: Callable[[str], bool]) -> None:
                 new.write(old.readline())
                 count += 1
     if not count:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _ends_whole(path: Path) -> bool:

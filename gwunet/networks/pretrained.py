@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gwunet.checkpoint import as_checkpoint, is_checkpoint, read_tensors
 from gwunet.errors import ModelError, UsageError, few
 from gwunet.networks.resnet import LAYOUTS, BasicBlock, Bottleneck, ResNet
+from gwunet.splits import known_to
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,13 @@ class Transfer:
     """The dataset that a checkpoint of gwunet was trained on; None for other files."""
     cases: tuple[str, ...] | None = None
     """The frames of that dataset that it was trained on; None where that is unknown."""
+    cases_elsewhere: dict[str, tuple[str, ...] | None] = dataclasses.field(default_factory=dict)
+    """The same of other datasets, by their names, on which weights were trained that it started from."""
+
+    @property
+    def seen(self) -> dict[str, tuple[str, ...] | None]:
+        """By dataset, the frames that the weights were trained on; None where these are unknown."""
+        return self.cases_elsewhere | ({} if self.dataset is None else {self.dataset: self.cases})
 
     def __str__(self) -> str:
         """One sentence for the log."""
@@ -117,7 +125,12 @@ def load_pretrained_file(network: nn.Module, path: Path) -> Transfer:
     if is_checkpoint(content):
         checkpoint = as_checkpoint(content, path)
         transfer = _copy(network, _tensors(checkpoint.weights, path), path.name)
-        return dataclasses.replace(transfer, dataset=checkpoint.dataset, cases=checkpoint.cases)
+        return dataclasses.replace(
+            transfer,
+            dataset=checkpoint.dataset,
+            cases=checkpoint.cases,
+            cases_elsewhere=checkpoint.cases_elsewhere,
+        )
     state = _state_dict(content, path)
     if MARK not in state:
         return _copy(network, state, path.name)
@@ -130,16 +143,24 @@ def load_pretrained_file(network: nn.Module, path: Path) -> Transfer:
     return _copy(network, state, path.name, prefix="encoder.")
 
 
-def count_seen(transfer: Transfer, dataset: str, validation: Sequence[str]) -> int | None:
-    """How many validation frames of a dataset the weights were trained on, with a warning where there may be some.
+def count_seen(transfer: Transfer, dataset: str, validation: Sequence[str], undivided: Mapping[str, str]) -> int | None:
+    """How many validation frames of a dataset the weights know, with a warning where there may be some.
 
-    None where that is unknown.
+    Args:
+        transfer: what was loaded.
+        dataset: the name of the dataset.
+        validation: names of the fold's validation frames.
+        undivided: the patient, say, of each of the dataset's training frames (``gwunet.splits.group_of``).
+
+    Returns:
+        Frames that they were trained on, or on others of their patient; None where that is unknown.
     """
     if transfer.dataset is None:
         return None
-    if transfer.dataset != dataset or not validation:
+    if dataset not in transfer.seen or not validation:
         return 0
-    if transfer.cases is None:
+    trained_on = transfer.seen[dataset]
+    if trained_on is None:
         logger.warning(
             "%s: trained on %s as well, on frames it does not name; the fold's validation frames may have been among "
             "them, and its figures be too good: start from weights of another dataset or of the same fold",
@@ -147,16 +168,19 @@ def count_seen(transfer: Transfer, dataset: str, validation: Sequence[str]) -> i
             dataset,
         )
         return None
-    seen = len(set(validation) & set(transfer.cases))
+    seen = known_to(trained_on, validation, undivided)
     if seen:
+        unit = undivided.get(seen[0], "").partition(" ")[0]
+        others = "" if set(seen) <= set(trained_on) else f", or on others of their {unit}"
         logger.warning(
-            "%s: was trained on %d of the fold's %d validation frames, so that its figures will be too good: start "
-            "from weights of another dataset or of the same fold",
+            "%s: was trained on %d of the fold's %d validation frames%s, so that its figures would be too good: the "
+            "fold will be trained and not validated; start from weights of another dataset or of the same fold",
             transfer.source,
-            seen,
+            len(seen),
             len(validation),
+            others,
         )
-    return seen
+    return len(seen)
 
 
 def _fetch(name: str) -> dict[str, Tensor]:

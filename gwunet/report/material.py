@@ -16,7 +16,7 @@ from gwunet.errors import GwunetError, NotPreparedError, SchemaError
 from gwunet.evaluation.cross_validation import FILE_NAME as CROSS_VALIDATION
 from gwunet.evaluation.made_with import made_with
 from gwunet.fingerprint import Fingerprint
-from gwunet.inference.run_record import PATTERN
+from gwunet.io.record_files import run_records
 from gwunet.jsonio import parse_json, read_json
 from gwunet.plans import Plans
 from gwunet.prepared import FINGERPRINT, INTEGRITY, PLANS, SPLITS
@@ -309,7 +309,7 @@ def _is_stale(summary: Any, folder: Path) -> bool:
 
 def _predicted(folder: Path, summary: Path | None, problems: list[str]) -> Predicted:
     unreadable: list[str] = []
-    runs = [_known(path, unreadable) for path in sorted(folder.glob(PATTERN))]
+    runs = [_known(path, unreadable) for path in run_records(folder)]
     path = summary or folder / SUMMARY
     known = _known(path, unreadable)
     # Where on this machine the folders lie is nobody's business who is given the page.

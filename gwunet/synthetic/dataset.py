@@ -1,18 +1,16 @@
 """A raw dataset of simulated sequences, with the truth in ``centrelines.json``."""
 
-import concurrent.futures
 import dataclasses
 import functools
 import itertools
-import multiprocessing
-import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from gwunet.errors import OutputError, UsageError
 from gwunet.io.frames import write_frame, write_mask
+from gwunet.io.whole_folder import WholeFolder
 from gwunet.jsonio import write_json
+from gwunet.parallel import workers
 from gwunet.progress import Progress, no_progress
 from gwunet.synthetic.options import Border, Collimator, FrameOptions, Size, WireCount
 from gwunet.synthetic.sequence import SimulatedWire, frames_of
@@ -77,7 +75,7 @@ def synthesize_dataset(
     """Simulate a dataset; the same values give the same files, byte for byte, with any number of processes.
 
     A sequence depends on the seed, its patient and its number alone: with more patients or sequences the earlier ones
-    stay as they are.
+    stay as they are. Which of them are for testing is another matter: with the same ``test_patients``, the same.
 
     Args:
         folder: the dataset's folder, as ``raw/Dataset900_Simulated``; written beside it first and renamed when whole.
@@ -102,7 +100,8 @@ def synthesize_dataset(
 
     Raises:
         UsageError: a value cannot work.
-        OutputError: ``folder`` exists, or is not a simulated dataset and shall be overwritten.
+        OutputError: ``folder`` exists, or is not a simulated dataset and shall be overwritten, or cannot be written.
+        DatasetError: a worker process died (out of memory, say).
     """
     recipe = Recipe(
         patients=patients,
@@ -115,15 +114,10 @@ def synthesize_dataset(
         test_patients=patients // 5 if test_patients is None else test_patients,
     )
     recipe.check()
-    _check_free(folder, overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".partial-{folder.name}-", dir=folder.parent) as scratch:
-        whole, replaced = Path(scratch) / "whole", Path(scratch) / "replaced"
-        whole.mkdir()
-        _write_dataset(whole, folder.name, recipe, processes, progress)
-        if folder.exists():
-            folder.rename(replaced)
-        whole.rename(folder)
+    with WholeFolder(folder, replace=overwrite) as whole:
+        _check_free(folder, overwrite)  # here, as it asks about a name that there can be
+        _write_dataset(whole.partial, folder, recipe, processes, progress)
+        whole.finish()
 
 
 def _plain(size: Size) -> Size:
@@ -140,17 +134,19 @@ def _check_free(folder: Path, overwrite: bool) -> None:
         raise OutputError(f"{folder}: has no {TRUTH_NAME}, so it is no simulated dataset; it is not overwritten")
 
 
-def _write_dataset(folder: Path, name: str, recipe: Recipe, processes: int, progress: Progress) -> None:
+def _write_dataset(partial: Path, folder: Path, recipe: Recipe, processes: int, progress: Progress) -> None:
+    """Into ``partial``, what is to be ``folder``."""
     jobs = list(itertools.product(range(recipe.patients), range(recipe.sequences)))
     cases: dict[str, Any] = {}
     truth: dict[str, Any] = {}
-    sequences = _each(functools.partial(_write_sequence, folder, recipe), jobs, processes)
-    written = itertools.chain.from_iterable(sequences)
-    for case, group, wires in progress(written, len(jobs) * recipe.frames, "simulate"):
-        cases[case], truth[case] = group, {"wires": wires}
-    write_json(folder / TRUTH_NAME, {"schema_version": 1, "cases": truth})
+    with workers(processes, len(jobs), str(folder), per_process=1) as run:
+        sequences = run(functools.partial(_write_sequence, partial, recipe), jobs)
+        written = itertools.chain.from_iterable(sequences)
+        for case, group, wires in progress(written, len(jobs) * recipe.frames, "simulate"):
+            cases[case], truth[case] = group, {"wires": wires}
+    write_json(partial / TRUTH_NAME, {"schema_version": 1, "cases": truth})
     description = {
-        "name": name,
+        "name": folder.name,
         "description": f"Fluoroscopy simulated by gwunet; the wires' true centrelines are in {TRUTH_NAME}",
         "channel_names": {"0": "fluoroscopy"},
         "labels": {"background": 0, "guidewire": 1},
@@ -159,21 +155,11 @@ def _write_dataset(folder: Path, name: str, recipe: Recipe, processes: int, prog
         "simulation": recipe.description(),
         "cases": cases,
     }
-    write_json(folder / "dataset.json", description)
+    write_json(partial / "dataset.json", description)
 
 
 Written = list[tuple[str, dict[str, Any], list[dict[str, Any]]]]
 """Name, group and wires of the cases of a sequence."""
-
-
-def _each(work: Callable[[tuple[int, int]], Written], jobs: list[tuple[int, int]], processes: int) -> Iterator[Written]:
-    """Results in the order of the jobs."""
-    if processes <= 1:
-        yield from map(work, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=context) as pool:
-        yield from pool.map(work, jobs)
 
 
 def _write_sequence(folder: Path, recipe: Recipe, job: tuple[int, int]) -> Written:

@@ -12,7 +12,7 @@ from gwunet.synthetic.raster import edge_of
 WIDTH_RANGE_PX = (2.0, 3.0)
 """Of which a wire's width is drawn unless another range is asked for."""
 CNR_RANGE = (2.15, 2.85)
-"""What is asked for; what is measured scatters around it and stays between 1 and 3."""
+"""What is asked for; what is measured scatters around it and, from 256 pixels on, stays between 1 and 3."""
 MIN_VISIBLE = 0.25
 """Shortest path inside the field in shares of the frame's edge."""
 

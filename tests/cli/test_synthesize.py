@@ -42,8 +42,26 @@ def test_a_second_call_needs_overwrite(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_an_id_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "raw" / "Dataset900_Other").mkdir(parents=True)
-    assert main(["900", *SMALL, "--workspace", str(tmp_path)]) == 1
-    assert "Dataset900_Other" in capsys.readouterr().err
+    (tmp_path / "results" / "Dataset7_Trained").mkdir(parents=True)  # by id it would be either of them
+    for dataset, other in (
+        ("900", "Dataset900_Other"),
+        ("7", "Dataset7_Trained"),
+        ("Dataset007_B", "Dataset7_Trained"),
+    ):
+        assert main([dataset, *SMALL, "--workspace", str(tmp_path)]) == 2
+        assert f"{other} has the same id" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dataset", ["900", f"Dataset900_{'x' * 300}"])
+def test_a_place_that_cannot_be_written_to_is_said_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], dataset: str
+) -> None:
+    if dataset == "900":
+        (tmp_path / "raw").write_text("a file")
+    assert main([dataset, *SMALL, "--workspace", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Dataset900_" in line
+    assert "cannot be made" in line
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,7 @@ def test_several_folds_one_after_another_then_their_validation_alone(
         (["--continue"], "found nothing to continue"),
         (["--accumulate", "2", "--batch_size", "3"], "give a multiple of 2"),
         (["--accumulate", "0"], "must be at least 1"),
+        (["--seed", str(2**64)], "must be at least 0 and below 2**64"),
         (["--ema", "1"], "must be between 0 and 1"),
         (["--patience", "0"], "must be at least 1"),
         (["--num_gpus", "0"], "must be at least 1"),
@@ -197,6 +198,24 @@ def test_a_fold_that_does_not_exist_is_refused_before_the_others_are_trained(
     assert not list(workspace.rglob("*.pt"))
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_what_cannot_begin_is_refused_before_the_others_are_trained(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fold 0 has been trained; with --val, fold 2 has not."""
+    assert train(trained, "2", "0", *QUICK) == 2
+    assert "fold_0: checkpoint_final.pt stands there already" in capsys.readouterr().err
+    assert train(trained, "0", "2", "--val", "--device", "cpu") == 1
+    captured = capsys.readouterr()
+    assert "fold_2/checkpoint_final.pt: no such checkpoint" in captured.err
+    assert captured.out == ""
+    assert train(trained, "1", "2", "1", *QUICK) == 2
+    assert "fold 1: found it named twice; wanted each fold once" in capsys.readouterr().err
+    assert train(trained, "all", "--val") == 1
+    assert "fold_all/checkpoint_final.pt: no such checkpoint" in capsys.readouterr().err
+    assert [path.name for path in fold_of(trained, 0).parent.glob("fold_*")] == ["fold_0"]
+
+
 def rotate_folds(workspace: Path) -> None:
     path = workspace / "preprocessed" / DATASET / "splits.json"
     splits = json.loads(path.read_text())
@@ -226,6 +245,20 @@ def test_a_trained_fold_is_not_judged_on_frames_it_was_trained_on(
     assert "checkpoint_final.pt: found that it was trained on 2 of the frames it would be judged on" in said
     assert "bring its splits.json back" in said
     assert summary.read_text() == before
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_fold_that_began_with_weights_that_knew_its_frames_is_not_validated(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said before training, and validation refused after it, as by --val."""
+    weights = fold_of(trained, 0) / "checkpoint_final.pt"
+    assert train(trained, "1", *QUICK, "--pretrained_weights", str(weights)) == 1
+    said = capsys.readouterr().err
+    assert "the fold will be trained and not validated" in said
+    assert "checkpoint_final.pt: found that it was trained on 2 of the frames it would be judged on" in said
+    assert (fold_of(trained, 1) / "checkpoint_final.pt").is_file()
+    assert not (fold_of(trained, 1) / "validation").exists()
 
 
 def test_validation_is_of_the_weights_that_were_loaded_and_keeps_other_commands_out(
@@ -311,6 +344,16 @@ def test_processes_know_their_place_and_their_status_is_that_of_the_command(
     assert launching.launch(2, "cpu") == status
     told = [path.read_text() for path in sorted(tmp_path.iterdir())]
     assert told == [f"{rank} {rank} 2 127.0.0.1 902 0 --epochs=3" for rank in range(2)]
+
+
+def test_processes_do_not_look_for_modules_in_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gwunet").mkdir()
+    (tmp_path / "gwunet" / "__init__.py").write_text("raise SystemExit(7)")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(launching, "COMMAND", "import gwunet.errors")
+    assert launching.launch(1, "cpu") == 0
 
 
 def test_processes_end_with_a_launcher_that_is_killed(tmp_path: Path) -> None:

@@ -222,6 +222,19 @@ def test_files_without_patient_stay_together_by_study(source: Path) -> None:
     assert len({case.sequence for case in dataset.test}) == 3
 
 
+def test_files_without_patient_are_the_patients_of_their_study(source: Path) -> None:
+    save(source / "named.dcm", RUN[:1])
+    save(source / "bare.dcm", RUN[:1], patient="")
+    for index, patient in enumerate(("SCHMIDT", "MEIER", "")):
+        save(source / f"{index}.dcm", RUN[:1], patient=patient, study="1.2.8", series="1.2.9")
+    dataset, conversion = convert(source)
+    case_of = {Path(path).stem: dataset.case(case) for path, case in conversion.written}
+    assert case_of["bare"].patient == case_of["named"].patient
+    assert case_of["bare"].sequence == case_of["named"].sequence
+    assert sorted(case_of[name].frame for name in ("bare", "named")) == [0, 1]
+    assert len({case_of[name].patient for name in "012"}) == 3  # which of the two it is, nobody knows
+
+
 def test_files_with_and_without_issuer_are_one_patients(source: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Straight from the device, and through the archive, which adds who gave the number."""
     save(source / "device.dcm", RUN[:1], study="1.2.31", series="1.2.41")

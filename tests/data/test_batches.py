@@ -1,8 +1,12 @@
 """Batch number i is the same whoever asks, in whatever order."""
 
 import dataclasses
+import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from gwunet.data.writing import write_locked
 from gwunet.dataset import CENTRELINE, Dataset
 from gwunet.exposed_field import NO_BORDER
 from gwunet.plans import Configuration, Preprocessing
+from gwunet.trainers.interruption import watching
 
 CASES = ("a", "b", "c", "d", "e")
 
@@ -86,6 +91,28 @@ def test_iterating_gives_the_numbered_batches_in_order(
     made = list(iterate_batches(batches, 3, 7, workers))
     assert len(made) == 4
     assert all(equal(batch, batches[index]) for index, batch in zip(range(3, 7), made, strict=True))
+
+
+class WorkerNumbers(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """In place of batches: which process made them."""
+
+    def __getitem__(self, index: int) -> tuple[int, int]:
+        time.sleep(0.01)
+        return index, os.getpid()
+
+
+def test_a_signal_to_all_processes_leaves_those_that_make_batches_to_training() -> None:
+    """As torchrun and a terminal send it: training ends its step, for which it still needs them."""
+    batches: Any = WorkerNumbers()
+    with watching() as seen:
+        made = iterate_batches(batches, 0, 30, workers=2)
+        workers = {next(made)[1] for _ in range(4)}
+        assert len(workers) == 2
+        for number in (signal.SIGTERM, signal.SIGINT):
+            for process in (*workers, os.getpid()):
+                os.kill(process, number)
+        assert [int(index) for index, _ in made] == list(range(4, 30))
+    assert seen.signal == signal.SIGTERM
 
 
 def test_a_lap_shows_each_case_once(store: PreprocessedStore, make_configuration: Callable[..., Configuration]) -> None:

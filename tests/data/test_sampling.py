@@ -15,6 +15,18 @@ from gwunet.data.store import FIELD_BIT, WIRE_BIT, StoredFrame
 from gwunet.plans import Augmentation, Configuration
 
 SHAPE = (90, 70)
+STILL = Augmentation(
+    rotation_deg=0,
+    scale=(1, 1),
+    spatial_probability=0,
+    flip=True,
+    brightness_probability=0,
+    contrast_probability=0,
+    gamma_probability=0,
+    noise_probability=0,
+    blur_probability=0,
+)
+"""Patches are mirrored and no more."""
 
 
 @pytest.fixture
@@ -56,18 +68,7 @@ def test_a_view_is_drawn_from_its_generator_alone(plain: Augmentation) -> None:
 
 @given(seed=st.integers(0, 10_000), rows=st.integers(2, 90), columns=st.integers(2, 70))
 def test_an_unturned_patch_that_fits_lies_inside_the_frame(seed: int, rows: int, columns: int) -> None:
-    still = Augmentation(
-        rotation_deg=0,
-        scale=(1, 1),
-        spatial_probability=0,
-        flip=True,
-        brightness_probability=0,
-        contrast_probability=0,
-        gamma_probability=0,
-        noise_probability=0,
-        blur_probability=0,
-    )
-    view = draw_view(np.random.default_rng(seed), make_frame(), (rows, columns), still, 0.5)
+    view = draw_view(np.random.default_rng(seed), make_frame(), (rows, columns), STILL, 0.5)
     for position, patch, extent in zip(view.centre, (rows, columns), SHAPE, strict=True):
         assert (patch - 1) / 2 - 1e-9 <= position <= extent - 1 - (patch - 1) / 2 + 1e-9
     assert (view.angle_rad, view.zoom) == (0, 1)
@@ -76,6 +77,31 @@ def test_an_unturned_patch_that_fits_lies_inside_the_frame(seed: int, rows: int,
 def test_a_patch_larger_than_the_frame_sits_in_its_middle(plain: Augmentation) -> None:
     view = draw_view(np.random.default_rng(0), make_frame(), (128, 128), plain, 0.5)
     assert view.centre == (44.5, 34.5)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    patch=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    oversampling=st.sampled_from((0.0, 1.0)),
+)
+@example(seed=0, patch=(24, 40), oversampling=1.0)  # larger than the frame across, by an odd number
+@example(seed=0, patch=(32, 31), oversampling=0.0)  # larger along, by an odd number; across by none
+def test_an_unturned_patch_is_a_copy(seed: int, patch: tuple[int, int], oversampling: float) -> None:
+    """Every pixel of the patch is one of the frame's, moved and mirrored alone; beyond the frame it is 0."""
+    shape = (27, 31)
+    labels = np.random.default_rng(1).choice((0, FIELD_BIT, FIELD_BIT | WIRE_BIT), shape, p=(0.1, 0.5, 0.4))
+    frame = dataclasses.replace(make_frame(shape, wire=False), labels=labels.astype(np.uint8))
+    frame = dataclasses.replace(frame, wire_locations=np.flatnonzero(labels & WIRE_BIT).astype(np.int32))
+    view = draw_view(np.random.default_rng(seed), frame, patch, STILL, oversampling)
+    made = cut_patch(*read_window(frame, view, patch), patch)
+    whole = frame.sample()
+    low = [round(centre - (edge - 1) / 2) for centre, edge in zip(view.centre, patch, strict=True)]
+    for layer, own in ((made.frame, whole.frame), (made.target, whole.target), (made.field, whole.field)):
+        beyond = np.pad(own, 64)[
+            tuple(slice(64 + first, 64 + first + edge) for first, edge in zip(low, patch, strict=True))
+        ]
+        flipped = [axis for axis, is_flipped in enumerate((view.flip_rows, view.flip_columns)) if is_flipped]
+        np.testing.assert_allclose(layer, np.flip(beyond, flipped), atol=1e-4)  # of float32 positions
 
 
 def test_oversampling_centres_patches_on_wire(plain: Augmentation) -> None:

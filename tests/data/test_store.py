@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -357,3 +358,31 @@ except OutputError as problem:
     write_locked(tmp_path / "full", dataset, plan(1), progress=progress)
     assert 0 < read[0] < 5
     assert contents(tmp_path / "full") == contents(tmp_path / "whole")
+
+
+def test_a_digest_is_of_what_the_store_holds_of_the_cases_alone(
+    make_raw_dataset: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    """Not of where it lies, nor of when the files were written."""
+    made = {f"case{seed}": make_pair(seed, 1)[:2] for seed in range(3)}
+    changed = made["case1"][1].copy()
+    changed[24, 30] = 1 - changed[24, 30] % 2
+    two = {name: made[name] for name in ("case1", "case2")}
+
+    def digests(pairs: Pairs) -> list[str]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        write_locked(folder, make_raw_dataset(pairs, labels=LABELS), plan(1))
+        store = PreprocessedStore(folder)
+        return [store.digest(names) for names in (["case1", "case2"], ["case2", "case1"], ["case2"], ["case1"])]
+
+    both, reverse, second, first = digests(made)
+    assert both == reverse
+    assert len({both, second, first}) == 3
+    for folder in (tmp_path / "raw").iterdir():
+        shutil.rmtree(folder)
+    assert digests(two) == [both, both, second, first]
+    for folder in (tmp_path / "raw").iterdir():
+        shutil.rmtree(folder)
+    others = digests(two | {"case1": (made["case1"][0], changed)})
+    assert others[2] == second
+    assert not {*others} & {both, first}

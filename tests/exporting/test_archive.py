@@ -125,6 +125,14 @@ def in_configuration(**changes: Any) -> Callable[[Entries], None]:
     return change
 
 
+def level_of_borders(written: bytes) -> Callable[[Entries], None]:
+    def change(entries: Entries) -> None:
+        assert entries["model.json"].count(b'"level": 15.0') == 1
+        entries["model.json"] = entries["model.json"].replace(b'"level": 15.0', b'"level": ' + written)
+
+    return change
+
+
 def weight(content: bytes) -> Callable[[Entries], None]:
     return lambda entries: entries.__setitem__(WEIGHT, content)
 
@@ -145,6 +153,9 @@ EVIL: dict[str, tuple[Callable[[Entries], None], str]] = {
     "no description": (lambda entries: entries.pop("model.json"), "no model.json"),
     "no JSON": (lambda entries: entries.__setitem__("model.json", b"{"), "not valid JSON"),
     "deep JSON": (lambda entries: entries.__setitem__("model.json", b"[" * 100_000), "not valid JSON"),
+    "a number that is none": (level_of_borders(b"NaN"), "not valid JSON (NaN is not a number of JSON)"),
+    "an endless number": (level_of_borders(b"-Infinity"), "not valid JSON (-Infinity is not a number of JSON)"),
+    "a number that becomes endless": (level_of_borders(b"1e999"), "not valid JSON (1e999 is beyond"),
     "not text": (lambda entries: entries.__setitem__("model.json", b"\xff\xfe"), "not a readable archive"),
     "another version": (describe(schema_version=2), "schema version 2, wanted 1"),
     "an unknown key": (describe(code="import os"), "code: unknown key"),

@@ -1,16 +1,19 @@
 """ONNX files: loaded with all that prediction needs, and refused where they are not what gw_export writes."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
+from PIL import Image
 
 from gwunet.checkpoint import Checkpoint, load_weights
+from gwunet.cli.predict import main
 from gwunet.errors import GwunetError, ModelError, UsageError
 from gwunet.exporting import load_exported
 from gwunet.exporting.description import describe
@@ -84,6 +87,65 @@ def test_a_gpu_without_a_runtime_for_it_says_so(model: Path, caplog: pytest.LogC
         pytest.skip("this ONNX Runtime has CUDA")
     assert "CPU" in load_exported(model, device="cuda", threads=1).runtime
     assert "onnxruntime-gpu" in caplog.text
+
+
+class SessionOnGpu:
+    """What ``onnxruntime.InferenceSession`` is to ``OnnxNetwork``, on a machine with GPUs."""
+
+    asked: ClassVar[list[list[Any]]] = []
+
+    def __init__(self, *_: object, providers: list[Any], **__: object) -> None:
+        self.asked.append(providers)
+        self.providers = [each if isinstance(each, str) else each[0] for each in providers]
+
+    def get_providers(self) -> list[str]:
+        return self.providers
+
+    def run(self, _: list[str], given: dict[str, Any]) -> list[Any]:
+        return list(given.values())
+
+
+CUDA, TENSORRT, CPU = (f"{name}ExecutionProvider" for name in ("CUDA", "Tensorrt", "CPU"))
+
+
+@pytest.mark.parametrize(
+    ("device", "provider", "asked", "runs_on"),
+    [
+        ("cuda:2", None, [(CUDA, {"device_id": 2}), CPU], "cuda:2"),
+        ("cuda", None, [(CUDA, {"device_id": 0}), CPU], "cuda:0"),
+        ("cuda:1", "TensorRT", [(TENSORRT, {"device_id": 1}), CPU], "cuda:1"),
+        ("cpu", "CUDA", [(CUDA, {"device_id": 0}), CPU], "cuda:0"),
+        ("cuda:1", "CPU", [CPU], "cpu"),
+        ("cpu", "Dml", ["DmlExecutionProvider", CPU], "Dml"),
+    ],
+)
+def test_the_gpu_that_is_asked_for_runs_it_and_is_recorded(
+    device: str,
+    provider: str | None,
+    asked: list[Any],
+    runs_on: str,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = [TENSORRT, CUDA, "DmlExecutionProvider", CPU]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", SessionOnGpu)
+    monkeypatch.setattr("gwunet.device.resolve_device", lambda name, _: name)
+    SessionOnGpu.asked.clear()
+    Image.fromarray(np.full((40, 40), 99, np.uint8)).save(tmp_path / "frame.png")
+    flags = ["-i", str(tmp_path / "frame.png"), "-o", str(tmp_path / "out"), "-m", str(model), "--device", device]
+    assert main([*flags, *(["--provider", provider] if provider else [])]) == 0
+    assert SessionOnGpu.asked
+    assert all(each == asked for each in SessionOnGpu.asked)
+    assert f"per second) on {runs_on}; masks" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["device"] == runs_on
+
+
+def test_a_gpu_without_a_number_is_refused(model: Path) -> None:
+    with pytest.raises(UsageError, match="--device cuda:first: unknown"):
+        load_exported(model, provider="CPU", device="cuda:first")
 
 
 @pytest.mark.gpu

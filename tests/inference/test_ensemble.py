@@ -112,6 +112,29 @@ def test_masks_of_others_stay_and_a_broken_average_is_its_own(sources: list[Path
     assert json.loads((out / "ensemble.json").read_text())["state"] == "finished"
 
 
+def test_records_of_predictions_that_are_replaced_go(sources: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for name in ("run.json", "run_part_12.json", "run_notes.json", "run_part_x.json"):
+        out.mkdir(exist_ok=True)
+        (out / name).write_text('{"gwunet": "1.0"}')
+    before = made_with(out)
+    write_probability(sources[1] / "only.npz", np.zeros((3, 3)))
+    with pytest.raises(UsageError, match="in one alone"):
+        ensemble_folders(sources, out, settings=HALF)
+    assert made_with(out) == before
+    (sources[1] / "only.npz").unlink()
+    ensemble_folders(sources, out, settings=HALF)
+    assert {path.name for path in out.glob("*.json")} == {
+        "ensemble.json",
+        "run_notes.json",
+        "run_part_x.json",
+        "centrelines.json",
+    }
+    of_all = made_with(out)
+    (out / "run_notes.json").unlink()
+    assert made_with(out) == of_all
+
+
 def test_the_command(sources: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["-i", *map(str, sources), "-o", str(tmp_path / "out")]
     assert command.main([*flags, "--threshold", "0.3"]) == 0

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from gwunet.cli import predict as command
+from gwunet.data.lock import alone_in
 from gwunet.errors import InterruptionError, OutputError, UsageError
 from gwunet.exposed_field import Border
 from gwunet.inference import Predictor, predict_folder
@@ -44,6 +46,21 @@ def masks(folder: Path) -> dict[str, NDArray[np.uint8]]:
 
 def record(folder: Path, name: str = "run.json") -> dict[str, Any]:
     return json.loads((folder / name).read_text())  # type: ignore[no-any-return]
+
+
+def write_film(path: Path, frames: NDArray[np.uint8]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=8)
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:], "gray"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode())
+    return path
+
+
+def records_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*.json") if path.name != "centrelines.json"}
 
 
 @pytest.fixture
@@ -152,6 +169,90 @@ def test_results_of_an_earlier_model_are_gone_before_the_first_frame(
     assert record(out)["state"] == "failed"
 
 
+def test_what_a_kill_left_of_a_video_without_masks_goes_too(
+    make_predictor: Callable[..., Predictor], tmp_path: Path, out: Path
+) -> None:
+    film = write_film(tmp_path / "films" / "a.b.mkv", RNG.integers(60, 200, (4, 32, 40)).astype(np.uint8))
+    predict_folder(make_predictor(), film.parent, out, overlay=True, save_probabilities=True)
+    (out / "a.b_0001.png").unlink()
+    (out / "a.b_0002.png").unlink()
+    (out / "overlays" / "a.b_0001.png").unlink()
+    (out / "a.b_0002.npz").unlink()
+    (out / "overlays" / "a.b_0003.npz").write_bytes(b"somebody's")
+    (out / "a.b.npz").write_bytes(b"somebody's")
+    predict_folder(make_predictor(), film.parent, out, part=Part(count=2, number=0))
+    kept = {path.relative_to(out).as_posix() for path in out.rglob("a.b*") if path.suffix in (".png", ".npz")}
+    foreign = {"overlays/a.b_0003.npz", "a.b.npz"}
+    other_part = {"a.b_0001.npz", "a.b_0003.png", "a.b_0003.npz", "overlays/a.b_0003.png"}
+    assert kept == {"a.b_0000.png", "a.b_0002.png", *other_part, *foreign}
+    predict_folder(make_predictor(), film.parent, out)
+    left = {path.relative_to(out).as_posix() for path in out.rglob("a.b*") if path.suffix in (".png", ".npz")}
+    assert left == {f"a.b_000{index}.png" for index in range(4)} | foreign
+
+
+def test_records_that_are_replaced_go(make_predictor: Callable[..., Predictor], frames: Path, out: Path) -> None:
+    """So that a folder says what made the masks in it, and nothing else."""
+
+    def predict(count: int = 1, number: int = 0, **options: Any) -> set[str]:
+        predict_folder(make_predictor(), frames, out, part=Part(count=count, number=number), **options)
+        return records_in(out)
+
+    predict()
+    (out / "ensemble.json").write_text("{}")
+    (out / "run_notes.json").write_text("{}")
+    for number in range(3):
+        left = predict(3, number)
+    parts = {f"run_part_{number}.json" for number in range(3)}
+    assert left == {"run_notes.json", *parts}
+    assert predict(skip_finished=True) == {"run_notes.json", "run.json", *parts}
+    (out / "ensemble.json").write_text("{}")
+    with alone_in(out), pytest.raises(OutputError, match="another command"):
+        predict()
+    assert records_in(out) == {"run_notes.json", "run.json", "ensemble.json", *parts}
+    assert predict(2, 0) == {"run_notes.json", "run_part_0.json", "run_part_1.json"}
+    (out / "ensemble.json").write_text("{}")
+    assert predict() == {"run_notes.json", "run.json"}
+
+
+def test_all_that_made_finished_masks_is_told(
+    make_predictor: Callable[..., Predictor], frames: Path, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where the first record, or this command's own, is as this one is."""
+    (out).mkdir()
+    (out / "run_notes.json").write_text("{}")
+    for number, threshold in enumerate((0.25, 0.5)):
+        predict_folder(make_predictor(threshold=threshold), frames, out, part=Part(count=2, number=number))
+    (out / "ensemble.json").write_text("{}")
+    for _ in range(2):
+        caplog.clear()
+        predict_folder(make_predictor(threshold=0.25), frames, out, skip_finished=True)
+        told = ["threshold 0.5 (now 0.25)", "masks of gw_ensemble (now gw_predict)"]
+        assert record(out)["finished_before_with"] == told
+        assert [", ".join(told) in line for line in caplog.messages] == [True]
+
+
+def test_a_video_of_no_masks_is_not_said_to_be_there(
+    make_predictor: Callable[..., Predictor],
+    tmp_path: Path,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    film = tmp_path / "film.mp4"
+    picture = tmp_path / "frames" / "a.png"
+    picture.parent.mkdir()
+    monkeypatch.setattr(command, "_load", lambda *_: (make_predictor(), {"file": "made"}))
+    for is_whole in (False, True):
+        Image.fromarray(FRAMES["z"]).save(picture)
+        if not is_whole:
+            picture.write_bytes(picture.read_bytes()[:60])
+        flags = ["-i", str(picture.parent), "-o", str(out), "-m", "made", "--video", str(film)]
+        assert command.main(flags) == (0 if is_whole else 1)
+        assert film.exists() is is_whole
+        said = capsys.readouterr().out.splitlines()[-1]
+        assert said.endswith(f"video in {film}" if is_whole else "no video, since no frame has a mask")
+
+
 def test_temporary_files_of_a_killed_command_go(
     make_predictor: Callable[..., Predictor], frames: Path, out: Path
 ) -> None:
@@ -249,20 +350,12 @@ def test_the_annotated_video_has_all_frames_also_those_finished_before(
     run = np.stack([np.full((63, 80), level, np.uint8) for level in (150, 140, 130, 120)])
     for index, frame in enumerate(run):
         frame[10 + 8 * index : 14 + 8 * index, 10:70] = 40
-    film = tmp_path / "film.mkv"
-    with av.open(str(film), "w") as container:
-        stream = container.add_stream("ffv1", rate=8)
-        stream.height, stream.width, stream.pix_fmt = *run.shape[1:], "gray"
-        for frame in run:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
-        container.mux(stream.encode())
     video = tmp_path / "films" / "annotated.mp4"
-    video.parent.mkdir()
-    film = film.rename(video.with_name(film.name))
+    film = write_film(video.with_name("film.mkv"), run)
     predict_folder(make_predictor(), film.parent, out)
     (out / "film_0001.png").unlink()
     result = predict_folder(make_predictor(), film.parent, out, skip_finished=True, video=video)
-    assert (result.n_frames, result.n_finished_before) == (1, 3)
+    assert (result.n_frames, result.n_finished_before, result.video) == (1, 3, video)
     assert record(out)["runs"][0]["frame_time_ms"] == 125.0
     with av.open(str(video)) as container:
         assert container.streams.video[0].average_rate == 8

@@ -1,9 +1,11 @@
 """Wires of whole folders: tables, tracking, and that they do not depend on how the work was cut up."""
 
+import contextlib
 import csv
 import json
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,15 @@ from torch import Tensor
 from gwunet.errors import UsageError
 from gwunet.evaluation.centreline_file import read_centrelines
 from gwunet.exposed_field import Border
-from gwunet.inference import Predictor, predict_folder
+from gwunet.inference import Predictor, predict_folder, wire_store
 from gwunet.inference.ensemble import ensemble_folders
+from gwunet.inference.folder_wires import FolderWires
 from gwunet.inference.frame_writer import FrameWriter
 from gwunet.inference.part import Part
 from gwunet.inference.prediction import Prediction
+from gwunet.inference.sources import find_runs
 from gwunet.inference.track_plot import Track
+from gwunet.jsonio import replacing
 from gwunet.plans import Configuration, Preprocessing
 from gwunet.postprocessing import Postprocessing
 
@@ -401,3 +406,57 @@ def test_frames_of_a_sequence_in_memory(predictor: Predictor) -> None:
     (streamed,) = predictor.stream([bar(30)], track=True, spacing_mm=(0.2, 0.2))
     (wire,) = streamed.prediction.guidewires
     assert wire.length_mm == pytest.approx(0.2 * wire.length_px)
+
+
+def test_parts_that_start_together_bring_no_wires_of_an_earlier_model_back(
+    predictor: Predictor, frames: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one comes while the first has read what is kept, and not written it yet."""
+    predict_folder(predictor, frames, out)
+    first, second = (
+        FolderWires(FrameWriter(output=out), find_runs(frames), Part(count=2, number=number), wires="auto")
+        for number in range(2)
+    )
+    other = threading.Thread(target=second.forget)
+
+    @contextlib.contextmanager
+    def replacing_late(path: Path) -> Iterator[Path]:
+        with replacing(path) as partial:
+            yield partial
+            if other.ident is None:
+                other.start()
+                other.join(0.5)
+
+    monkeypatch.setattr(wire_store, "replacing", replacing_late)
+    first.forget()
+    other.join(20)
+    assert not other.is_alive()
+    assert [path for path in out.iterdir() if path.name.startswith("guidewires")] == []
+    third = FolderWires(FrameWriter(output=out), find_runs(frames), Part(), wires="auto")
+    third.write()
+    assert rows(out) == []
+
+
+def test_overlays_of_one_part_while_another_writes_the_tables(
+    predictor: Predictor, frames: Path, out: Path, tmp_path: Path
+) -> None:
+    whole, parts = tmp_path / "whole", [Part(count=2, number=number) for number in range(2)]
+    predict_folder(predictor, frames, whole)
+    predict_folder(predictor, frames, whole, overlay=True, skip_finished=True)
+    predict_folder(predictor, frames, out)
+    (out / "a_7.png").unlink()  # the second part's, and the first in the tables
+
+    def meanwhile(items: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+        if label == "overlays":
+            assert predict_folder(predictor, frames, out, part=parts[1], wires=None, skip_finished=True).n_frames == 1
+            assert not (out / "centrelines.json").exists()
+            assert "a_7" not in (out / "guidewires.jsonl").read_text()
+        return items
+
+    predict_folder(predictor, frames, out, part=parts[0], overlay=True, skip_finished=True, progress=meanwhile)
+    drawn = sorted((out / "overlays").rglob("*.png"))
+    assert len(drawn) == N_FRAMES
+    for path in drawn:
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(path)), np.asarray(Image.open(whole / path.relative_to(out)))
+        )

@@ -1,5 +1,6 @@
 """Answers to frames one after another."""
 
+import json
 import textwrap
 import threading
 import time
@@ -13,13 +14,18 @@ import pytest
 import SimpleITK
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch import Tensor
 
 import gwunet
 from gwunet.errors import FrameError
 from gwunet.exposed_field import Border, Frame
-from gwunet.inference import Predictor
+from gwunet.inference import Predictor, predict_folder
+from gwunet.inference.frame_writer import FrameWriter
 from gwunet.inference.live import LiveTally, live_answers, run_lengths
+from gwunet.inference.live_folder import LiveFolder
+from gwunet.inference.part import Part
+from gwunet.inference.prediction import Prediction
 from gwunet.plans import Configuration, Preprocessing
 
 
@@ -89,8 +95,9 @@ def test_answers_have_the_wires_when_they_are_wanted(make_predictor: Callable[..
 def test_masks_that_are_kept_are_named(make_predictor: Callable[..., Predictor]) -> None:
     kept: dict[str, Any] = {}
 
-    def keep(name: str, streamed: Any) -> str:
-        kept[name] = streamed.prediction.mask
+    def keep(name: str, frame: Frame, prediction: Prediction) -> str:
+        assert frame is BAR
+        kept[name] = prediction.mask
         return f"out/{name}.png"
 
     answers = live_answers(make_predictor(far_below_the_mean), [BAR], tally=LiveTally(), keep=keep)
@@ -103,7 +110,7 @@ def test_masks_that_are_kept_are_named(make_predictor: Callable[..., Predictor])
 def test_latency_is_that_of_the_answer(make_predictor: Callable[..., Predictor]) -> None:
     """With all that is written before it, and with the wait for what is written of the frame before."""
 
-    def keep(name: str, streamed: Any) -> str:
+    def keep(name: str, *_: Any) -> str:
         time.sleep(0.1)
         return name
 
@@ -158,6 +165,26 @@ def test_frames_that_come_too_fast_are_told_as_dropped(make_predictor: Callable[
     assert (tally.answered, tally.dropped, tally.damaged) == (2, 2, 1)
 
 
+def test_a_damaged_frame_is_answered_before_the_next_one_comes(make_predictor: Callable[..., Predictor]) -> None:
+    """A sender that waits for each answer goes on; so it is for several in turn, and for the last."""
+    answered, asked = threading.Semaphore(), []
+
+    def source() -> Iterator[Frame | FrameError]:
+        for frame in (FrameError("first"), BAR, FrameError("second"), FrameError("third"), SPOT, FrameError("last")):
+            asked.append(answered.acquire(timeout=5))
+            yield frame
+
+    for waiting in (1, None):
+        tally = LiveTally()
+        found = []
+        for answer in live_answers(make_predictor(far_below_the_mean), source(), tally=tally, waiting=waiting):
+            found.append(answer.get("error", answer.get("wire_px")))
+            answered.release()
+        assert found == ["first", 75, "second", "third", 4, "last"]
+        assert (tally.answered, tally.dropped, tally.damaged) == (2, 0, 4)
+    assert asked == [True] * 12
+
+
 def test_a_source_that_breaks_off_is_told_after_the_frames_before(make_predictor: Callable[..., Predictor]) -> None:
     def source() -> Iterator[Frame | FrameError]:
         yield BAR
@@ -169,6 +196,38 @@ def test_a_source_that_breaks_off_is_told_after_the_frames_before(make_predictor
     assert next(answers) == {"frame": 1, "error": "damaged"}
     with pytest.raises(FrameError, match="frame 2: cut"):
         next(answers)
+
+
+def test_a_session_that_replaces_others_leaves_nothing_of_theirs(
+    make_predictor: Callable[..., Predictor], tmp_path: Path
+) -> None:
+    """Of a command whose masks had the names of a session's, and of one whose had not."""
+    predictor, out = make_predictor(far_below_the_mean), tmp_path / "out"
+    for name in ("frame_000000.png", "frame_000001.png", "other.png"):
+        (tmp_path / "frames").mkdir(exist_ok=True)
+        Image.fromarray(BAR).save(tmp_path / "frames" / name)
+    for number in range(2):
+        predict_folder(predictor, tmp_path / "frames", out, part=Part(count=2, number=number), track=True)
+    for name in ("ensemble.json", "run_notes.json"):
+        (out / name).write_text("{}")
+    assert (out / "tracks" / "frame.png").is_file()
+    tally = LiveTally()
+    with LiveFolder(predictor, FrameWriter(output=out), tally, {}, track=False, wires="auto") as folder:
+        answers = list(live_answers(predictor, [SPOT], tally=tally, waiting=None, keep=folder.keep))
+    assert answers[0]["mask"] == str(out / "frame_000000.png")
+    found = {path.name for path in out.iterdir() if path.is_file() and not path.name.startswith((".", "guidewires"))}
+    assert found == {"frame_000000.png", "other.png", "run.json", "run_notes.json"}
+    lines = [line for path in out.glob("guidewires*") for line in path.read_text().splitlines()]
+    assert [json.loads(line)["frame"] for line in lines] == ["other"]
+    assert not (out / "tracks" / "frame.png").exists()
+
+
+def test_tables_of_others_stay_where_a_session_writes(make_predictor: Callable[..., Predictor], tmp_path: Path) -> None:
+    (tmp_path / "centrelines.json").write_text("drawn by hand")
+    writer = FrameWriter(output=tmp_path)
+    with LiveFolder(make_predictor(far_below_the_mean), writer, LiveTally(), {}, track=False, wires="auto"):
+        pass
+    assert (tmp_path / "centrelines.json").read_text() == "drawn by hand"
 
 
 def test_the_example_on_the_page_plays_a_run_at_its_rate(

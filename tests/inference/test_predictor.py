@@ -110,6 +110,8 @@ def test_what_the_frames_raise_comes_in_its_place(
             next(predictions)
     with pytest.raises(FrameError, match="must be"):
         list(make_predictor().predict_frames([np.zeros((4, 4, 3), np.uint8)]))
+    with pytest.raises(FrameError, match=r"at least one pixel, got \(0, 5\)"):
+        make_predictor().predict_frame(np.zeros((0, 5), np.uint8))
 
 
 def test_smaller_batches_where_memory_is_short(
@@ -132,9 +134,17 @@ def test_smaller_batches_where_memory_is_short(
     assert predictor.batch_size == 1
 
 
+def lack_on_a_cpu() -> RuntimeError:
+    """What torch itself says here."""
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(1 << 45)
+    return raised.value
+
+
 LACKS_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory."),
-    RuntimeError("DefaultCPUAllocator: not enough memory: you tried"),
+    lack_on_a_cpu(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:116] data. DefaultCPUAllocator: not enough memory: you tried"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     MemoryError(),
     *(

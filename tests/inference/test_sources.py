@@ -159,6 +159,15 @@ def test_results_never_land_on_frames(tmp_path: Path) -> None:
     save_picture(tmp_path / "out" / "frames" / "x.png")
     with pytest.raises(UsageError, match="holds the frames themselves"):
         find_frames(tmp_path / "out" / "frames", tmp_path / "out")
+    save_picture(tmp_path / "deep" / "a" / "y.tiff")  # whose mask is y.png
+    for folder in ("deep", "deep/a", "deep/a/.."):
+        with pytest.raises(UsageError, match="holds the frames themselves; give another folder"):
+            find_frames(tmp_path / "deep" / "a" if folder == "deep/a" else tmp_path / "deep", tmp_path / folder)
+    save_picture(tmp_path / "top" / "in" / "in" / "x.png")
+    save_picture(tmp_path / "top" / "in" / "other.png")
+    with pytest.raises(UsageError, match=r"-o .*top: masks would stand in .*top/in, which holds"):
+        find_frames(tmp_path / "top" / "in", tmp_path / "top")
+    find_frames(tmp_path / "top" / "in", tmp_path / "top" / "in" / "masks")
     save_picture(frames / "overlays" / "x.png")
     with pytest.raises(UsageError, match="would stand among the overlays"):
         find_frames(frames, tmp_path / "masks", overlay=True)
@@ -167,6 +176,9 @@ def test_results_never_land_on_frames(tmp_path: Path) -> None:
 def test_results_below_the_frames_are_no_frames(tmp_path: Path) -> None:
     save_picture(tmp_path / "x.png")
     save_picture(tmp_path / "masks" / "x.png")
+    (tmp_path / "masks" / "run_notes.json").write_text("{}")
+    with pytest.raises(UsageError, match="holds the frames themselves"):
+        find_frames(tmp_path, tmp_path / "masks")
     (tmp_path / "masks" / "run.json").write_text("{}")
     found = find_frames(tmp_path, tmp_path / "masks", video=tmp_path / "annotated.mkv")
     assert [run.name for run in found] == ["x"]
@@ -202,6 +214,9 @@ def test_what_others_made_is_not_replaced_unasked(tmp_path: Path, name: str) -> 
     with pytest.raises(UsageError, match=rf"found {name}, and no run\.json .* made it; wanted .* --overwrite"):
         find_frames(frames, labels)
     find_frames(frames, labels, overwrite=True)
+    (labels / "run_notes.json").write_text("{}")
+    with pytest.raises(UsageError, match="--overwrite"):
+        find_frames(frames, labels)
     (labels / "run_part_1.json").write_text("{}")
     find_frames(frames, labels)
 

@@ -20,7 +20,14 @@ from gwunet.cli.train import main
 from gwunet.errors import ModelError, SchemaError, UsageError
 from gwunet.networks import NETWORKS, FGANet, LinkNet, build_network
 from gwunet.networks.build import pretrain
-from gwunet.networks.pretrained import IMAGENET_URLS, fold_kernel, load_pretrained, load_pretrained_file
+from gwunet.networks.pretrained import (
+    IMAGENET_URLS,
+    Transfer,
+    count_seen,
+    fold_kernel,
+    load_pretrained,
+    load_pretrained_file,
+)
 from gwunet.networks.resnet import LAYOUTS, ResNet
 from gwunet.plans import Configuration, Spec, Target
 from gwunet.synthetic import synthesize_dataset
@@ -564,6 +571,55 @@ def test_weights_of_unknown_frames_are_told(
     torch.save(content | {"cases": ["a", 3]}, path)
     with pytest.raises(ModelError, match=r"earlier\.pt: cases: expected a list of names, got \['a', 3\]"):
         load_checkpoint(path)
+
+
+def test_weights_that_knew_the_validation_frames_before_another_dataset_are_told(
+    started: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From this dataset to another and back: what was seen on the way is kept, also over a break."""
+    other = load_checkpoint(started(QUICK, fold=1) / "checkpoint_latest.pt")
+    path = tmp_path / "other.pt"
+    options = dataclasses.replace(QUICK, pretrained_weights=path)
+    save_checkpoint(path, dataclasses.replace(other, dataset="Dataset902_Other", cases=("far",)))
+    fold = started(options)
+    assert leak_warnings(caplog) == []
+    resume_until_first_epoch(fold, QUICK)
+    kept = load_checkpoint(fold / "checkpoint_latest.pt")
+    assert kept.cases_elsewhere == {"Dataset902_Other": ("far",)}
+    elsewhere = dataclasses.replace(other, dataset="Dataset902_Other", cases_elsewhere={other.dataset: other.cases})
+    save_checkpoint(path, elsewhere)
+    fold = started(options)
+    (warning,) = leak_warnings(caplog)
+    assert warning.startswith("other.pt: was trained on 1 of the fold's 1 validation frames, so")
+    log, kept = log_of(fold), load_checkpoint(fold / "checkpoint_latest.pt")
+    assert log["pretrained"]["validation_frames_seen"] == 1
+    assert kept.cases == tuple(sorted(log["train"] + log["val"]))
+    assert kept.cases_elsewhere == {"Dataset902_Other": other.cases}
+    save_checkpoint(path, dataclasses.replace(elsewhere, cases_elsewhere={other.dataset: None}))
+    assert log_of(started(options))["pretrained"]["validation_frames_seen"] is None
+    assert "trained on Dataset901_Small as well, on frames it does not name" in leak_warnings(caplog)[0]
+
+
+def test_files_of_before_other_datasets_were_kept_are_read(started: Callable[..., Path], tmp_path: Path) -> None:
+    path = started(QUICK) / "checkpoint_latest.pt"
+    content = torch.load(path, weights_only=True)
+    del content["cases_elsewhere"]
+    torch.save(content, path)
+    assert load_checkpoint(path).cases_elsewhere == {}
+    torch.save(content | {"cases_elsewhere": {"Dataset902_Other": "far"}}, path)
+    with pytest.raises(ModelError, match=r"cases_elsewhere\.Dataset902_Other: expected a list of names, got 'far'"):
+        load_checkpoint(path)
+
+
+def test_weights_trained_on_other_frames_of_the_same_patient_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    transfer = Transfer(
+        source="x.pt", loaded=1, tensors=1, folded={}, skipped={}, fresh={}, dataset="Dataset901_Small", cases=("a1",)
+    )
+    patients = {"a1": "patient a", "a2": "patient a", "b1": "patient b"}
+    assert count_seen(transfer, "Dataset901_Small", ["b1"], patients) == 0
+    assert leak_warnings(caplog) == []
+    assert count_seen(transfer, "Dataset901_Small", ["a2", "b1"], patients) == 1
+    assert "1 of the fold's 2 validation frames, or on others of their patient, so" in leak_warnings(caplog)[0]
 
 
 @pytest.mark.parametrize("content", ["damaged", "another encoder", "nothing that fits"])

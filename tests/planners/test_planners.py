@@ -155,6 +155,16 @@ def test_a_gpus_patch_is_the_median_field_rounded_up(
 
 
 @ample_memory
+@ample_memory
+def test_a_patch_shows_no_more_than_the_field(make_fingerprint: MakeFingerprint) -> None:
+    """Of 40 rows and 400 columns a patch of 64 x 128 shows a third."""
+    plan = LinkNetPlanner().plan(make_fingerprint((40.0, 400.0)), CPU)
+    assert plan.patch_size == (64, 128)
+    assert plan.foreground_oversampling == 0.67
+    (told,) = [made for made in plan.decisions if made.what == "patches centred on wire"]
+    assert "a patch covers 32% of the median field" in told.reason
+
+
 def test_a_cpus_patch_is_small(make_fingerprint: MakeFingerprint) -> None:
     for planner in (FGANetPlanner(), LinkNetPlanner()):
         assert planner.plan(make_fingerprint((1024, 1000)), CPU).patch_size == (128, 128)
@@ -451,8 +461,9 @@ def test_the_target_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for device, memory, message in [
         ("cuda", None, "this machine has no GPU; give the other one's memory with --memory_gb"),
         ("tpu", 8.0, "--target_device tpu: unknown; use auto, cpu or cuda"),
-        ("cpu", 0.0, r"--memory_gb 0\.0: must be above 0"),
-        ("cpu", -1.0, r"--memory_gb -1\.0: must be above 0"),
+        ("cpu", 0.0, r"--memory_gb 0\.0: must be a number above 0"),
+        ("cpu", -1.0, r"--memory_gb -1\.0: must be a number above 0"),
+        ("cpu", math.inf, r"--memory_gb inf: must be a number above 0, in GiB"),
     ]:
         with pytest.raises(UsageError, match=message):
             target_machine(device, memory)

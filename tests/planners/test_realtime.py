@@ -97,7 +97,8 @@ def test_the_last_candidate_that_keeps_the_rate_is_planned(
     timed = take([5.0, 9.0, 20.0, 44.4, 44.5, 1.0])
     plan = FGANetRealtimePlanner().plan(make_fingerprint(), CPU_15)
     whole = FGANetPlanner().plan(make_fingerprint(), CPU_15)
-    assert (plan.patch_size, plan.batch_size, plan.optimiser) == (whole.patch_size, whole.batch_size, whole.optimiser)
+    assert (plan.patch_size, plan.batch_size, plan.optimiser) == ((256, 256), 2, whole.optimiser)
+    assert math.prod(plan.patch_size) * plan.batch_size == math.prod(whole.patch_size) * whole.batch_size
     assert plan.network == CPU_CANDIDATES[3]
     assert [each.network for each in timed] == list(CPU_CANDIDATES[:5])
     assert timed[3].inference == plan.inference  # what is measured is what is planned
@@ -120,7 +121,7 @@ def test_a_fast_machine_gets_the_whole_network(
     plan = FGANetRealtimePlanner().plan(make_fingerprint(), CPU_15)
     whole = FGANetPlanner().plan(make_fingerprint(), CPU_15)
     assert plan.network == whole.network
-    assert plan.patch_size == whole.patch_size
+    assert plan.patch_size == (256, 256)
     (rate,) = (decision for decision in plan.decisions if decision.what == "frame rate")
     assert "all candidates, none too slow" in rate.reason
 
@@ -141,14 +142,14 @@ def test_it_is_measured_and_predicted_in_the_datasets_largest_size(
     timed = take([1.0] * 20)
     small = make_fingerprint((100, 100))
     assert made_up_frame(small).shape == (512, 512)
-    assert FGANetRealtimePlanner().plan(small, CPU_15).inference.tile_size == (160, 160)
+    assert FGANetRealtimePlanner().plan(small, CPU_15).inference.tile_size == (128, 128)
     largest = Spread(median=512, p05=512, p95=700, minimum=512, maximum=1024)
     large = dataclasses.replace(small, height=largest, dtypes={"uint8": 2, "uint16": 8})
     frame = made_up_frame(large)
     assert (frame.shape, frame.dtype) == ((1024, 512), np.uint16)
     assert exposed_field(frame, large.borders["uint8"]).all()
     plan = FGANetRealtimePlanner().plan(large, CPU_15)
-    assert (plan.inference.tile_size, plan.inference.step) == ((128, 160), 0.75)
+    assert (plan.inference.tile_size, plan.inference.step) == ((128, 128), 1.0)
     assert timed[-1].inference == plan.inference
 
 

@@ -1,6 +1,7 @@
 """The dataset on disk."""
 
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 import gwunet.synthetic.dataset
 from gwunet.dataset import Dataset
-from gwunet.errors import OutputError, UsageError
+from gwunet.errors import DatasetError, OutputError, UsageError
 from gwunet.synthetic import synthesize_dataset
 
 SMALL: dict[str, Any] = {"patients": 2, "sequences": 1, "frames": 2, "size": 64, "seed": 4, "test_patients": 1}
@@ -52,6 +53,19 @@ def test_truth_stands_in_centrelines_json(made: Path) -> None:
 def test_same_seed_same_files_with_any_number_of_processes(made: Path, tmp_path: Path) -> None:
     synthesize_dataset(tmp_path / made.name, **SMALL, processes=2)
     assert contents(tmp_path / made.name) == contents(made)
+
+
+def test_a_process_that_dies_is_said_to_have(tmp_path: Path) -> None:
+    def end(items: Any, total: int, label: str) -> Any:
+        del total, label
+        for item in items:
+            for process in multiprocessing.active_children():
+                process.kill()
+            yield item
+
+    with pytest.raises(DatasetError, match=r"Dataset900_Simulated: a worker process died .* run again with -np 1"):
+        synthesize_dataset(tmp_path / "Dataset900_Simulated", **{**SMALL, "sequences": 20}, processes=2, progress=end)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_seed_other_frames(made: Path, tmp_path: Path) -> None:

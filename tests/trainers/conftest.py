@@ -1,7 +1,7 @@
 """A trainer whose every part is so small that a run takes a fraction of a second, and that has dropout."""
 
 import types
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,9 @@ class MadeStore:
 
     def __init__(self, empty: Collection[str] = ()) -> None:
         self._empty = empty
+
+    def digest(self, cases: Iterable[str]) -> str:
+        return " ".join(f"{case}{'-' * (case in self._empty)}" for case in sorted(cases))
 
     def read(self, case: str) -> Sample:
         frame, target = made_frame(int(case.removeprefix("case")))

@@ -43,7 +43,9 @@ class EchoTrainer(Trainer):
 
 @pytest.fixture
 def task(make_configuration: Callable[..., Configuration], tmp_path: Path) -> TrainingTask:
-    store: Any = types.SimpleNamespace(entry=lambda _: types.SimpleNamespace(wire_pixels=1))
+    store: Any = types.SimpleNamespace(
+        entry=lambda _: types.SimpleNamespace(wire_pixels=1), digest=lambda _: "of the frames"
+    )
     return TrainingTask(
         dataset="Dataset001_Made",
         configuration=make_configuration(loss=Spec(name="SoftDiceLoss", arguments={}), deep_supervision_weights=(1.0,)),

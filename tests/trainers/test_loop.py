@@ -241,7 +241,7 @@ def without_options(path: Path) -> None:
     training = content["training"]
     options = training.pop("options")
     training |= {"seed": options["seed"], "pretrained_weights": None}
-    for name in ("average", "losses", "seconds"):
+    for name in ("average", "losses", "seconds", "frames", "train_cases", "aside_cases"):
         del training[name]
     torch.save(content, path)
 
@@ -454,6 +454,40 @@ def test_a_run_does_not_go_on_with_frames_preprocessed_otherwise(
         made_trainer(dataclasses.replace(make_task(), preprocessing=other)).fit(resume=True)
 
 
+def test_a_run_goes_on_with_the_frames_that_it_set_aside(made_trainer: type[Trainer], make_task: MakeTask) -> None:
+    """Also where patients have got other names since, and the fold's frames another order."""
+    shuffled: list[tuple[str, ...]] = []
+
+    class Noting(made_trainer):  # type: ignore[valid-type,misc]
+        def build_batches(self) -> Any:
+            shuffled.append(self.train_cases)
+            return super().build_batches()
+
+    whole, broken = (make_task(folder, patience=5) for folder in ("whole", "broken"))
+    made_trainer(whole).fit()
+    with pytest.raises(InterruptionError):
+        broken_off(made_trainer, signal.SIGTERM, 5)(broken).fit()
+    other = make_task("broken", fold=Fold(train=FOLD.train[::-1], val=FOLD.val))
+    groups = {case: f"{index}" for index, case in enumerate(FOLD.train[::-1])}
+    Noting(dataclasses.replace(other, groups=groups)).fit(resume=True)
+    assert shuffled[-1] == tuple(log(whole)[0]["train"])
+    for name in ("train", "aside"):
+        assert log(broken)[0][name] == log(whole)[0][name]
+    assert [line["aside_loss"] for line in log(broken)[1:]] == [line["aside_loss"] for line in log(whole)[1:]]
+
+
+def test_a_run_does_not_go_on_with_other_masks_under_the_same_names(
+    made_trainer: type[Trainer], make_task: MakeTask
+) -> None:
+    with pytest.raises(InterruptionError):
+        broken_off(made_trainer, signal.SIGTERM, 5)(make_task()).fit()
+    before = (make_task().folder / LATEST).read_bytes()
+    with pytest.raises(ModelError, match="frames or masks of the fold are others than when the run began"):
+        made_trainer(make_task(empty={"case3"})).fit(resume=True)
+    assert (make_task().folder / LATEST).read_bytes() == before
+    made_trainer(make_task()).fit(resume=True)
+
+
 def test_of_validation_frames_those_with_wire_are_looked_at(made_trainer: type[Trainer], make_task: MakeTask) -> None:
     fold = Fold(train=FOLD.train, val=tuple(f"case{index}" for index in range(10, 40)))
     with_wire = {"case13", "case29", "case38"}
@@ -584,3 +618,50 @@ def test_a_schedule_that_is_cut_short_is_told(
     configuration = dataclasses.replace(task.configuration, optimiser=optimiser)
     made_trainer(dataclasses.replace(task, configuration=configuration)).fit()
     assert "annealing schedule is to reach 0 after 50 epochs; in 3 the learning rate falls to 100%" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of it"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_is_said_with_what_to_do(
+    made_trainer: type[Trainer], make_task: MakeTask, problem: Exception
+) -> None:
+    class Large(made_trainer):  # type: ignore[valid-type,misc]
+        def train_step(self, *_: Any) -> float:
+            raise problem
+
+    with pytest.raises(TrainingError, match=r"too little memory on cpu for 4 patches of .*--batch_size.*--accumulate"):
+        Large(make_task()).fit()
+    problem = RuntimeError("of another kind")
+    with pytest.raises(RuntimeError, match="of another kind"):
+        Large(make_task()).fit()
+
+
+def test_a_final_checkpoint_in_the_place_of_the_latest_is_refused(
+    made_trainer: type[Trainer], make_task: MakeTask
+) -> None:
+    task = make_task(epochs=1)
+    made_trainer(task).fit()
+    (task.folder / FINAL).replace(task.folder / LATEST)
+    with pytest.raises(ModelError, match=r"latest\.pt: found no state of training in it \(optimizer, records, scaler"):
+        made_trainer(make_task()).fit(resume=True)
+
+
+def test_choices_that_a_finished_run_was_not_trained_with_are_told(
+    made_trainer: type[Trainer], make_task: MakeTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = make_task(seed=3)
+    made_trainer(task).fit()
+    before = (task.folder / FINAL).read_bytes()
+    made_trainer(make_task(seed=3)).fit(resume=True)
+    assert "choices" not in caplog.text
+    made_trainer(make_task(epochs=50, learning_rate=0.5)).fit(resume=True)
+    assert "training is done with the choices it began with, not with --epochs 50, --lr 0.5" in caplog.text
+    (task.folder / LATEST).unlink()  # nothing needs it any more
+    made_trainer(make_task(epochs=50)).fit(resume=True)
+    assert (task.folder / FINAL).read_bytes() == before
