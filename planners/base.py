@@ -22,8 +22,8 @@ TILE_OVER_PATCH = 1.5
 """In prediction a network sees at most so many times the edge of what it was trained on. Networks trained on patches of
 128 pixels lost 0.05 of Dice in whole frames of 384 and 512."""
 CPU_STEP, GPU_STEP = 0.75, 0.5
-"""Distance of tiles as a share of their edge. Tiles of 192 side by side lost 34% of the wires' pixels within 4 px of where
-they meet, and 8% elsewhere; overlapping by a quarter, 7% and 6%."""
+"""Distance of tiles as a share of their edge. Tiles of 192 side by side lost 34% of the wires' pixels within 4 px of
+where they meet, and 8% elsewhere; overlapping by a quarter, 7% and 6%."""
 SIDE_BY_SIDE = "tiles that overlap would leave time for a smaller network alone"
 CPU_PREDICTION = "four mirrored copies take a CPU four times as long and gave less than tiles that overlap"
 FORWARD_SHARE = 0.4
