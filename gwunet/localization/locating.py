@@ -113,13 +113,14 @@ class _Located:
 
     wire: Guidewire
     certainty: float
-    """1 where certain, least where the mean probability is so low that a wire is as likely as none."""
+    """1 where certain, least where probabilities are so low that a wire is as likely as none; what a wire was followed
+    to below that takes nothing from it."""
     strength_px: float
     """Length times certainty."""
     comes_in: bool
-    """At least one end is at the border of the field."""
+    """At least one end is at the border of the field, or it crosses another piece, as vessels hardly do."""
     nearly_comes_in: bool
-    """The same, or would soon be if the wire went on."""
+    """At least one end is at the border, or would soon be if the wire went on."""
 
 
 def _plausible(ranked: list[_Located], inside_share: float) -> list[_Located]:
@@ -157,7 +158,8 @@ class _Piece:
 
     chain: Chain
     line: Line
-    confidence: float
+    said: NDArray[np.float64]
+    """(N,) probabilities at the line's points."""
     flags: frozenset[Flag]
 
 
@@ -174,7 +176,7 @@ def _pieces(near: Map, wires: Wires, shape: tuple[int, ...], said: Map, threshol
     pieces = []
     for chain in chains:
         line = line_through(chain.points, near, width_px)
-        confidence = float(np.minimum(said.at(line.points[:, 0], line.points[:, 1]), 1).mean())
+        along = np.minimum(said.at(line.points[:, 0], line.points[:, 1]), 1)
         flags = _flags_of(chain, chains)
         if threshold is not None:
             if _is_border(line, near):
@@ -183,7 +185,7 @@ def _pieces(near: Map, wires: Wires, shape: tuple[int, ...], said: Map, threshol
                 continue
             if _has_gap(said.pixels(line.points) >= threshold):
                 flags |= {"gap_bridged"}
-        pieces.append(_Piece(chain, line, confidence, flags))
+        pieces.append(_Piece(chain, line, along, flags))
     return pieces
 
 
@@ -238,7 +240,7 @@ def _located(
         width_px=np.array(line.width_px),
         angle_deg=_angle_deg(tip),
         base_angle_deg=_angle_deg(base),
-        confidence=piece.confidence,
+        confidence=float(piece.said.mean()),
         tip_confidence=tip.confidence,
         base_confidence=base.confidence,
         flags=frozenset(flags),
@@ -247,12 +249,12 @@ def _located(
     length_px = wire.length_px
     if length_px < max(SHORTEST_PX, SHORTEST_WIDTHS * wire.mean_width_px):
         return None
-    certainty = max(LEAST_CERTAINTY, (wire.confidence - doubtful) / (1 - doubtful))
+    certainty = max(LEAST_CERTAINTY, float(np.maximum((piece.said - doubtful) / (1 - doubtful), 0).mean()))
     return _Located(
         wire,
         certainty,
         strength_px=length_px * certainty,
-        comes_in=base.at_border or tip.at_border,
+        comes_in=base.at_border or tip.at_border or "crosses_other" in flags,
         nearly_comes_in=math.isfinite(min(base.to_border_px, tip.to_border_px)),
     )
 

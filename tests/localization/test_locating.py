@@ -195,6 +195,20 @@ def test_beside_a_wire_that_comes_in_a_shorter_piece_inside_is_none() -> None:
     assert len(locate_guidewires(inside.astype(np.float32))) == 2
 
 
+def test_a_shorter_piece_inside_that_crosses_the_wire_is_one() -> None:
+    """A second wire whose way from the border the network does not see: in a catheter, say."""
+    mask = drawn(straight((64, 0), (64, 110)), 3) | drawn(straight((40, 50), (88, 74)), 3)
+    assert len(locate_guidewires(mask.astype(np.float32))) == 2
+
+
+def test_what_a_wire_is_followed_to_does_not_count_against_it() -> None:
+    """Beside a wire of 110 px that comes in, 45 px that do so are one, whether or not something faint follows."""
+    wire = drawn(straight((100, 0), (100, 110)), 3).astype(np.float32)
+    other = fading(drawn(straight((30, 0), (30, 110)), 3), np.where(np.arange(128) < 45, 0.9, 0.25))
+    assert len(locate_guidewires(wire + other)) == 2
+    assert len(locate_guidewires(wire + np.where(other > 0.5, other, 0))) == 2
+
+
 @pytest.mark.parametrize("inset_px", [1, 4])
 def test_an_edge_of_the_collimator_is_no_wire(inset_px: int) -> None:
     """A network that was never shown such a border may take it for one; a mask's was drawn."""
