@@ -5,7 +5,7 @@
 
 The frames are the dataset's. Three measurements in turn, five times: the folder as gw_predict does it, without mirrored
 copies and localisation; the same with the network's answers recalled in its place, which costs nothing; and the network
-alone on the same crops, in memory. What the folder takes beyond the network alone is the rest's share, in which reading
+alone on the same tiles, in memory. What the folder takes beyond the network alone is the rest's share, in which reading
 and writing overlap with the network. --paper_size has fresh weights in FGA-Net's size of the paper instead of the
 trained network.
 
@@ -45,13 +45,15 @@ class Recalled:
     """A network's answers to the same tiles in the same order, over and over."""
 
     def __init__(self) -> None:
+        self.tiles: list[Tensor] = []
         self.answers: list[Tensor] = []
         self.next = 0
 
     def learning(self, network: Network) -> Network:
-        """The network, whose answers are kept."""
+        """The network, whose tiles and answers are kept."""
 
         def asked(tiles: Tensor) -> Tensor:
+            self.tiles.append(tiles.clone())
             self.answers.append(network(tiles).float())
             return self.answers[-1]
 
@@ -103,15 +105,13 @@ def print_shares(trained: Predictor, network: Network, recalled: Recalled, paths
         source.mkdir()
         for path in paths:
             shutil.copy(path, source)
-        scores = [CutFrame.of(read_frame(path), trained.preprocessing).scores[None] for path in paths]
-
         def folder(network: Network) -> None:
             shutil.rmtree(masks, ignore_errors=True)
             predict_folder(_predictor_of(network, trained), source, masks, wires=None)
 
         def alone() -> None:
             with torch.inference_mode():
-                for tiles in scores:
+                for tiles in recalled.tiles:
                     network(tiles)
 
         ways: dict[str, Callable[[], None]] = {
