@@ -105,6 +105,7 @@ def print_shares(trained: Predictor, network: Network, recalled: Recalled, paths
         source.mkdir()
         for path in paths:
             shutil.copy(path, source)
+
         def folder(network: Network) -> None:
             shutil.rmtree(masks, ignore_errors=True)
             predict_folder(_predictor_of(network, trained), source, masks, wires=None)
