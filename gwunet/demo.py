@@ -48,7 +48,7 @@ class DemoSize:
     sequences: int = 3
     frames: int = 2
     size: int = 384
-    training_minutes: float = 3.5
+    training_minutes: float = 4.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
